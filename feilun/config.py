@@ -1,0 +1,246 @@
+"""Stage settings: frozen, free of torch, loaded from a recipe, changed by `--set key=value`.
+
+People write recipes in Python (`recipe() -> Recipe`); machines write the resolved settings as JSON.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from feilun.types import UserError
+
+__all__ = [
+    "CorpusSettings", "DemoSettings", "ExamSettings", "ModelShape", "OptimiserSettings", "PreferSettings", "PretrainSettings",
+    "Recipe", "ServeSettings", "SftSettings", "TokenizerSettings", "TurnSettings", "apply_settings", "load_recipe", "rebuild", "resolved",
+]  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """Shape of a Qwen3-dense transformer; the flags cover Llama, Qwen2 and Mistral dense."""
+
+    vocab_size: int
+    width: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    ffn_width: int
+    max_tokens: int = 512
+    rope_theta: float = 10_000.0
+    rms_norm_eps: float = 1e-6
+    qk_norm: bool = True
+    attention_bias: bool = False
+    tie_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_heads % self.num_kv_heads:
+            raise UserError(f"num_heads={self.num_heads} must be a multiple of num_kv_heads={self.num_kv_heads}")
+        if self.vocab_size % 64:
+            raise UserError(f"vocab_size={self.vocab_size} must be a multiple of 64 (pad it with reserved tokens)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusSettings:
+    min_chars: int = 20
+    validation_fraction: float = 0.01
+    shard_bytes: int = 64 << 20
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerSettings:
+    vocab_size: int = 8192
+    sample_bytes: int = 64 << 20
+    num_reserved: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserSettings:
+    """Muon for matrices, AdamW for the rest; learning rates are peaks."""
+
+    matrix_lr: float = 0.02
+    other_lr: float = 3e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.95
+    warmup_fraction: float = 0.02
+    cooldown_fraction: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """What every training stage shares. `num_steps` or `budget_seconds` (CPU-seconds of training) ends the run."""
+
+    num_steps: int = 0
+    budget_seconds: float = 0.0
+    rows: int = 32
+    row_tokens: int = 64
+    threads: int = 2
+    seed: int = 0
+    precision: str = "auto"
+    compile: str = "auto"
+    checkpoint_steps: int = 500
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainSettings(TrainSettings):
+    depth: int = 4
+    corpus: str = ""
+    tokenizer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftSettings(TrainSettings):
+    base: str = ""
+    lessons: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferSettings(TrainSettings):
+    """Edits and thumbs-up as weighted sft rows, edits as DPO pairs, replay rows of the sft lessons beside them."""
+
+    base: str = ""
+    lessons: str = ""
+    replay: str = ""
+    replay_rows: int = 32
+    pair_weight: float = 0.0
+    beta: float = 0.1
+    nll_weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExamSettings:
+    num_samples: int = 400
+    max_tokens: int = 48
+    batch: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnSettings:
+    """One turn of the wheel and its gate."""
+
+    min_trust: float = 0.5
+    rise_task: str = "number_hard"
+    max_fall: float = 0.05
+    max_fall_bound: float = 0.10
+    confidence: float = 0.95
+    prefer: PreferSettings = field(default_factory=PreferSettings)
+    exam: ExamSettings = field(default_factory=ExamSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    host: str = "127.0.0.1"
+    port: int = 8420
+    max_batch: int = 32
+    max_queue: int = 256
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings:
+    seed: int = 0
+    turns: int = 3
+    events_per_turn: int = 600
+    num_users: int = 60
+    num_hostile: int = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything one ring needs, stage by stage."""
+
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
+    pretrain: PretrainSettings = field(default_factory=PretrainSettings)
+    sft: SftSettings = field(default_factory=SftSettings)
+    prefer: PreferSettings = field(default_factory=PreferSettings)
+    exam: ExamSettings = field(default_factory=ExamSettings)
+    turn: TurnSettings = field(default_factory=TurnSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    demo: DemoSettings = field(default_factory=DemoSettings)
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """A recipe of `feilun/recipes` by name, or a Python file by path; either defines `recipe() -> Recipe`."""
+    built_in = Path(__file__).parent / "recipes" / f"{name_or_path}.py"
+    path = Path(name_or_path) if name_or_path.endswith(".py") else built_in
+    if not path.is_file():
+        names = sorted(p.stem for p in built_in.parent.glob("*.py") if p.stem != "__init__")
+        raise UserError(f"no recipe {name_or_path!r}; built in: {', '.join(names)}; or give the path of a .py file")
+    spec = importlib.util.spec_from_file_location(f"feilun_recipe_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = module.recipe() if hasattr(module, "recipe") else None
+    if not isinstance(made, Recipe):
+        raise UserError(f"{path} must define recipe() returning a feilun.config.Recipe, found {type(made).__name__}")
+    return made
+
+
+def apply_settings(settings: T, assignments: Iterable[str]) -> T:
+    """Settings with "a.b=value" assignments applied; an unknown key is an error that names the nearest."""
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment!r} has no '='; write --set key=value")
+        settings = _assign(settings, key.split("."), text, key)
+    return settings
+
+
+def _assign(settings: T, path: list[str], text: str, key: str) -> T:
+    known = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings))}
+    if path[0] not in known:
+        near = difflib.get_close_matches(path[0], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"unknown setting {key!r}{hint} allowed here: {', '.join(known)}")
+    current = getattr(settings, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(current):
+            raise UserError(f"setting {key!r}: {path[0]!r} has no fields of its own")
+        value: Any = _assign(current, path[1:], text, key)
+    else:
+        value = _parse(text, type(current), key)
+    return dataclasses.replace(typing.cast(Any, settings), **{path[0]: value})
+
+
+def _parse(text: str, wanted: type, key: str) -> Any:
+    if wanted is bool:
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"{key}={text!r}: allowed are true and false")
+        return text.lower() == "true"
+    if wanted not in (int, float, str):
+        raise UserError(f"{key} holds a group of settings; set one of its fields, as in {key}.field=value")
+    try:
+        return wanted(text)
+    except ValueError:
+        raise UserError(f"{key}={text!r} is not {'a whole number' if wanted is int else 'a number'}") from None
+
+
+def resolved(settings: Any) -> dict[str, Any]:
+    """Settings as JSON-ready values."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(settings))))
+
+
+def rebuild(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Settings from what `resolved` wrote."""
+    hints = typing.get_type_hints(kind)
+    made = {}
+    for name, value in values.items():
+        hint = hints.get(name)
+        if hint is None:
+            raise UserError(f"{kind.__name__} has no field {name!r}")
+        nested = isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and dataclasses.is_dataclass(hint)
+        made[name] = rebuild(hint, value) if nested else value
+    return kind(**made)
