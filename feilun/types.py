@@ -3,6 +3,7 @@
 Each noun that crosses a file or a wire has `to_json` / `from_json`; everything else is plain fields.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,6 +25,7 @@ __all__ = [
     "Score",
     "TokenEvent",
     "UserError",
+    "is_held_out",
 ]
 
 Role = Literal["system", "user", "assistant"]
@@ -32,6 +34,12 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
 class UserError(ValueError):
     """Bad input from a person: says what was found, what is allowed, what to do. The CLI prints it without a traceback."""
+
+
+def is_held_out(principal: str) -> bool:
+    """Whether what this principal says may only measure, never teach: one in five, fixed by hash for ever."""
+    digest = hashlib.blake2b(principal.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 5 == 0
 
 
 class FinishReason(StrEnum):
