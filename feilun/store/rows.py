@@ -1,0 +1,202 @@
+"""What the store takes and gives: frozen rows, and the errors that a door turns into an answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from feilun.types import Consent, Decision, UserError
+
+Status = Literal["recorded", "duplicate", "superseded"]
+TurnState = Literal["running", "promoted", "refused", "failed"]
+StepStatus = Literal["pending", "running", "done", "failed"]
+
+KINDS = ("thumb", "edit", "choice", "comment", "report", "implicit")
+REASONS = ("wrong", "language", "too_long", "too_short", "style", "unsafe", "made_up", "other")
+SCOPES = ("chat", "feedback", "assert_end_user", "exam")
+
+
+class StoreError(UserError):
+    """What the store refuses. `http_status` is the answer a door gives."""
+
+    http_status = 400
+
+
+class NotFound(StoreError):
+    http_status = 404
+
+
+class NotYours(StoreError):
+    http_status = 403
+
+
+class KeyConflict(StoreError):
+    """An idempotency key came again with another body."""
+
+    http_status = 409
+
+
+class InvalidFeedback(StoreError):
+    http_status = 422
+
+
+class Conflict(StoreError):
+    """The row is not in the state that the caller expected (epoch, lease, running turn, taken name)."""
+
+    http_status = 409
+
+
+class StoreUnavailable(StoreError):
+    """Nothing was written: the file is locked, full or not writable. Trying again later is safe."""
+
+    http_status = 503
+
+
+class NewKey(NamedTuple):
+    """A fresh API key; `secret` is shown here once and never stored."""
+
+    name: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    name: str
+    scopes: frozenset[str]
+    created: float
+    revoked: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRecord:
+    """One answered request. messages: {"role", "content"}; choices: {"index", "text", "finish_reason", "num_tokens"}."""
+
+    id: str
+    principal: str
+    model: str
+    thread_id: str
+    messages: list[dict[str, Any]]
+    choices: list[dict[str, Any]]
+    decision: Decision
+    end_user: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    consent: Consent = Consent.IMPROVE
+    started: float = 0.0
+    finished: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRequest:
+    """One act of one rater, as it comes over the wire. Without an idempotency key every call is a new event."""
+
+    principal: str
+    target_id: str
+    kind: str
+    value: Any
+    target_index: int = 0
+    reason: tuple[str, ...] = ()
+    consent: Consent = Consent.IMPROVE
+    idempotency_key: str | None = None
+    supersedes: str | None = None
+
+
+class FeedbackResult(NamedTuple):
+    id: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One event of the log. An erased event keeps seq, id and kind; principal, value and reason are emptied."""
+
+    seq: int
+    id: str
+    at: float
+    principal: str
+    target_id: str
+    target_index: int
+    kind: str
+    value: Any
+    reason: tuple[str, ...]
+    consent: Consent
+    supersedes: str | None
+    erased: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sibling:
+    """An answer that a choice was made over."""
+
+    id: str
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentVote:
+    """An event that stands now, joined with what it is about.
+
+    prompt: the messages before the answer. consent: the narrower of the event's and the completion's.
+    over: the other answers of a choice, empty for every other kind.
+    """
+
+    seq: int
+    id: str
+    at: float
+    principal: str
+    target_id: str
+    target_index: int
+    kind: str
+    value: Any
+    reason: tuple[str, ...]
+    consent: Consent
+    thread_id: str
+    model: str
+    prompt: tuple[Mapping[str, Any], ...]
+    answer: str
+    over: tuple[Sibling, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChampionRow:
+    """restores: the epoch that a rollback went back to, None for a promotion."""
+
+    epoch: int
+    model: str
+    reason: str
+    at: float
+    restores: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """A step of a turn and its lease. heartbeat: seconds since the epoch, 0 before the first claim."""
+
+    step: str
+    status: StepStatus
+    owner: str = ""
+    heartbeat: float = 0.0
+    input_hash: str = ""
+    output: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRow:
+    id: str
+    state: TurnState
+    plan: dict[str, Any]
+    steps: dict[str, StepRow]
+    why: str
+    started: float
+    finished: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """What `forget` emptied: the ids stay, so that manifests which name them can be found."""
+
+    event_ids: tuple[str, ...]
+    completion_ids: tuple[str, ...]
+    at: float

@@ -1,0 +1,174 @@
+"""The store as one object: reads see a snapshot, every write returns only after its commit."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from feilun.store import champion, completions, erasure, feedback, keys, notes, turns, votes
+from feilun.store.database import Database
+from feilun.store.rows import (
+    ChampionRow,
+    CompletionRecord,
+    CurrentVote,
+    Erasure,
+    EventRow,
+    FeedbackRequest,
+    FeedbackResult,
+    KeyRow,
+    NewKey,
+    TurnRow,
+    TurnState,
+)
+
+FILE_NAME = "feilun.db"
+BUSY_SECONDS = 30.0
+
+
+class Store:
+    """Opens `home/feilun.db`. Safe from many threads of a process and many processes at once; not across a fork."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, home: Path, *, busy_seconds: float = BUSY_SECONDS) -> "Store":
+        """The store of a home, made or migrated as needed. busy_seconds: how long a write waits for another process."""
+        home.mkdir(parents=True, exist_ok=True)
+        return cls(Database.open(home / FILE_NAME, busy_seconds=busy_seconds))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # keys
+    def create_key(self, name: str, scopes: frozenset[str]) -> NewKey:
+        """A new API key. name: letters, digits, '.', '_', '-'; taken for ever, even when revoked. Raises Conflict."""
+        return self._database.write(lambda c: keys.create(c, name, scopes))
+
+    def find_key(self, secret: str) -> KeyRow | None:
+        """The key that bears this secret; None when unknown or revoked."""
+        return self._database.read(lambda c: keys.by_secret(c, secret))
+
+    def revoke_key(self, name: str) -> None:
+        """Raises NotFound. Revoking twice keeps the first time."""
+        self._database.write(lambda c: keys.revoke(c, name))
+
+    def list_keys(self) -> list[KeyRow]:
+        return self._database.read(keys.listed)
+
+    # completions
+    def record_completion(self, record: CompletionRecord) -> None:
+        """Store one answered request; committed when it returns. Raises Conflict when the id is taken."""
+        self._database.write(lambda c: completions.record(c, record))
+
+    def completion(self, completion_id: str) -> CompletionRecord | None:
+        """None when unknown or erased."""
+        return self._database.read(lambda c: completions.by_id(c, completion_id))
+
+    # feedback
+    def record_feedback(self, request: FeedbackRequest) -> FeedbackResult:
+        """Append one event; committed when it returns. Raises InvalidFeedback, NotFound, NotYours, KeyConflict."""
+        feedback.check(request)
+        return self._database.write(lambda c: feedback.record(c, request))
+
+    def events(self, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
+        """The log in order of seq, superseded and erased events included."""
+        return self._database.read(lambda c: feedback.events(c, after_seq, limit))
+
+    def last_seq(self) -> int:
+        """seq of the newest event, 0 before the first."""
+        return self._database.read(feedback.last_seq)
+
+    def current_votes(self, upto_seq: int | None = None) -> list[CurrentVote]:
+        """What stands now, or stood when `upto_seq` was the newest event; erased events never. In order of seq."""
+        return self._database.read(lambda c: votes.current(c, upto_seq))
+
+    def edited_threads(self, principal: str, upto_seq: int | None = None) -> frozenset[str]:
+        """Threads in which this principal ever gave an edit, standing or not."""
+        return self._database.read(lambda c: votes.edited_threads(c, principal, upto_seq))
+
+    # champion
+    def champion(self) -> ChampionRow | None:
+        return self._database.read(champion.current)
+
+    def set_champion(self, model: str, reason: str, expected_epoch: int | None = None) -> ChampionRow:
+        """Promote. expected_epoch: the epoch the caller decided on (0 = no champion yet); another one raises Conflict."""
+        return self._database.write(lambda c: champion.promote(c, model, reason, expected_epoch))
+
+    def history(self) -> list[ChampionRow]:
+        """Every promotion and rollback, oldest first."""
+        return self._database.read(champion.history)
+
+    def rollback(self, reason: str) -> ChampionRow:
+        """Back to the different model before this one; twice goes back two. Raises NotFound when there is none."""
+        return self._database.write(lambda c: champion.rollback(c, reason))
+
+    def candidate(self) -> str | None:
+        return self._database.read(champion.candidate)
+
+    def set_candidate(self, model: str | None) -> None:
+        self._database.write(lambda c: champion.set_candidate(c, model))
+
+    # turns
+    def start_turn(self, plan: Mapping[str, Any]) -> str:
+        """The new turn's id. A list under "steps" makes these rows pending at once. Raises Conflict while a turn runs."""
+        return self._database.write(lambda c: turns.start(c, plan))
+
+    def turn(self, turn_id: str) -> TurnRow:
+        """Raises NotFound."""
+        return self._database.read(lambda c: turns.by_id(c, turn_id))
+
+    def turns(self) -> list[TurnRow]:
+        """Oldest first."""
+        return self._database.read(turns.listed)
+
+    def unfinished_turn(self) -> TurnRow | None:
+        return self._database.read(turns.unfinished)
+
+    def claim_step(self, turn_id: str, step: str, owner: str, input_hash: str, stale_seconds: float) -> bool:
+        """Take the lease of a step. False while another owner's lease is fresh, and when it is done with the same input_hash.
+
+        A failed step, a step done with another input_hash and a lease without a heartbeat for stale_seconds are taken.
+        """
+        return self._database.write(lambda c: turns.claim(c, turn_id, step, owner, input_hash, stale_seconds))
+
+    def heartbeat(self, turn_id: str, step: str, owner: str) -> bool:
+        """Keep the lease fresh; False when it is lost."""
+        return self._database.write(lambda c: turns.heartbeat(c, turn_id, step, owner))
+
+    def finish_step(self, turn_id: str, step: str, owner: str, output: Mapping[str, Any]) -> None:
+        """Raises Conflict when the lease is lost: the other owner's result counts."""
+        self._database.write(lambda c: turns.end_step(c, turn_id, step, owner, "done", dict(output), ""))
+
+    def fail_step(self, turn_id: str, step: str, owner: str, error: str) -> None:
+        """Raises Conflict when the lease is lost."""
+        self._database.write(lambda c: turns.end_step(c, turn_id, step, owner, "failed", {}, error))
+
+    def finish_turn(self, turn_id: str, state: TurnState, why: str) -> None:
+        """state: promoted, refused or failed. The same state again is accepted, another one raises Conflict."""
+        self._database.write(lambda c: turns.finish(c, turn_id, state, why))
+
+    # notes
+    def note(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write a small status row (demo progress, a failed champion load); the last one wins."""
+        self._database.write(lambda c: notes.write(c, key, dict(value)))
+
+    def read_note(self, key: str) -> dict[str, Any] | None:
+        return self._database.read(lambda c: notes.read(c, key))
+
+    # erasure
+    def forget(self, principal: str) -> Erasure:
+        """Empty everything this principal said or asked; ids stay. Again: the same ids (and any since)."""
+        erased = self._database.write(lambda c: erasure.forget(c, principal))
+        self._database.shed_old_pages()
+        return erased
+
+    def erasures(self) -> Sequence[Erasure]:
+        """Every erasure, oldest first."""
+        return self._database.read(erasure.listed)
