@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as RustTokenizer
 
-from feilun.artifacts import Artifact, draft, find, read_json, write_json
+from feilun.artifacts import Artifact, draft, find, write_json
 from feilun.config import TokenizerSettings, resolved
 from feilun.types import UserError
 

@@ -99,4 +99,4 @@ def test_train_tokenizer_publishes_with_the_corpus_as_parent(tmp_path) -> None:
     assert verify(made) == []
     assert Tokenizer.load(made.path).encode(TEXTS[0]) == TOKENIZER.encode(TEXTS[0])
     half = train_tokenizer(tmp_path, "h", work.artifact.ref, TokenizerSettings(vocab_size=448, num_reserved=8, sample_bytes=2000))
-    assert 1000 < half.manifest["counts"]["bytes"] < 3000
+    assert 0 < half.manifest["counts"]["documents"] < 2 * len(TEXTS)
