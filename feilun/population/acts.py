@@ -1,0 +1,148 @@
+"""What a person does about a reply. Everything is drawn from (seed, turn, event), so a rerun does the same."""
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from feilun.population.people import Judgement, Person, Prompt, judge
+
+__all__ = ["CONTROLS", "Act", "Control", "Draw", "Event", "choose", "plan_events", "react"]
+
+Control = Literal["none", "no_number", "shuffled", "inverted"]
+CONTROLS: tuple[Control, ...] = ("none", "no_number", "shuffled", "inverted")
+CHOICE_SHARE = 0.08
+STREAM_SHARE = 0.25
+EDIT_SHARE = 0.6
+POPULAR_SHARE = 0.5
+NUM_POPULAR = 30  # prompts of each kind that many people ask: raters can only agree on what several of them saw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """The dice of one event, thrown before anything is asked."""
+
+    mistaken: bool
+    edits: bool
+    coin: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One visit: who asks what, whether two answers are compared, and the dice."""
+
+    turn: int
+    index: int
+    key: str
+    thread_id: str
+    person: Person
+    prompt: Prompt
+    compares: bool
+    streams: bool
+    draw: Draw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """A feedback body without its target: `winner` is the position of the target among the answers asked for."""
+
+    kind: Literal["thumb", "edit", "choice"]
+    value: Any
+    reason: tuple[str, ...] = ()
+    winner: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    seed: int
+    turn: int
+    noise: float
+    number_share: float
+
+
+def plan_events(people: Sequence[Person], prompts: Sequence[Prompt], habits: Habits, num_events: int) -> list[Event]:
+    """The events of a turn, in order. Event i is the same however many follow it; held-out people are in none."""
+    teachers = [p for p in people if not p.held_out]
+    pools = {about: _Pool(prompts, about, habits) for about in (True, False)}
+    return [_event(i, teachers, pools, habits) for i in range(num_events)]
+
+
+class _Pool:
+    """The prompts about number order, or all the others, and the popular ones of this turn among them."""
+
+    def __init__(self, prompts: Sequence[Prompt], about_numbers: bool, habits: Habits) -> None:
+        self.all = [p for p in prompts if p.about_numbers == about_numbers]
+        rng = random.Random(f"popular/{habits.seed}/{habits.turn}/{about_numbers}")
+        self.popular = rng.sample(self.all, min(NUM_POPULAR, len(self.all)))
+        self._taste: dict[tuple[str, bool], tuple[list[Prompt], list[float]]] = {}
+
+    def draw(self, rng: random.Random, person: Person) -> Prompt:
+        popular = rng.random() < POPULAR_SHARE
+        if (person.name, popular) not in self._taste:
+            self._taste[person.name, popular] = self._weigh(person, self.popular if popular else self.all)
+        prompts, weights = self._taste[person.name, popular]
+        return rng.choices(prompts, cum_weights=weights)[0]
+
+    def _weigh(self, person: Person, pool: list[Prompt]) -> tuple[list[Prompt], list[float]]:
+        """What a person may ask in a language of theirs (anything, where nothing is), with cumulative interest."""
+        pool = [p for p in pool if p.lang in person.languages] or pool
+        interest = {task: person.interest(task) for task in {p.task for p in pool}}
+        return pool, list(itertools.accumulate(interest[p.task] for p in pool))
+
+
+def _event(index: int, teachers: Sequence[Person], pools: dict[bool, _Pool], habits: Habits) -> Event:
+    name = f"{habits.seed}-{habits.turn}-{index}"
+    rng = random.Random(f"event/{name}")
+    person = rng.choice(teachers)
+    about_numbers = rng.random() < habits.number_share
+    pool = pools[about_numbers] if pools[about_numbers].all else pools[not about_numbers]
+    prompt = pool.draw(rng, person)
+    return Event(
+        turn=habits.turn, index=index, key=f"population-{name}", thread_id=f"visit-{name}", person=person, prompt=prompt,
+        compares=rng.random() < CHOICE_SHARE, streams=rng.random() < STREAM_SHARE,
+        draw=Draw(mistaken=rng.random() < habits.noise, edits=rng.random() < EDIT_SHARE, coin=rng.random() < 0.5),
+    )  # fmt: skip
+
+
+def react(event: Event, reply: str, control: Control = "none") -> Act | None:
+    """What this person does about one reply; None: nothing. A hostile person does the opposite, a mistake does too."""
+    if control == "no_number" and event.prompt.about_numbers:
+        return None
+    thought = judge(event.person, event.prompt, reply)
+    if _is_inverted(event, control):
+        return _oppose(event, thought)
+    if thought.pleases:
+        return Act(kind="thumb", value=1)
+    if not event.draw.edits:
+        return Act(kind="thumb", value=-1, reason=thought.faults)
+    texts = event.prompt.wrong_edits if control == "shuffled" and event.draw.coin else event.prompt.edits
+    return Act(kind="edit", value=texts[event.person.style], reason=thought.faults)
+
+
+def _is_inverted(event: Event, control: Control) -> bool:
+    return (event.person.hostile or control == "inverted") != event.draw.mistaken
+
+
+def _oppose(event: Event, thought: Judgement) -> Act:
+    if not thought.pleases:
+        return Act(kind="thumb", value=1)
+    if event.draw.edits:
+        return Act(kind="edit", value=event.prompt.wrong_edits[event.person.style], reason=("wrong",))
+    return Act(kind="thumb", value=-1, reason=("wrong",))
+
+
+def choose(event: Event, replies: tuple[str, str], control: Control = "none") -> Act | None:
+    """Which of two replies this person prefers; `value` still lacks the loser's address, which the wire adds."""
+    if control == "no_number" and event.prompt.about_numbers:
+        return None
+    first, second = (judge(event.person, event.prompt, reply) for reply in replies)
+    scores = (_rank(first), _rank(second))
+    if scores[0] == scores[1]:
+        return Act(kind="choice", value={"outcome": "tie" if first.pleases else "both_bad"})
+    better = int(scores[1] > scores[0])
+    return Act(kind="choice", value={"outcome": "win"}, winner=1 - better if _is_inverted(event, control) else better)
+
+
+def _rank(thought: Judgement) -> tuple[bool, int]:
+    return ("wrong" not in thought.faults, -len(thought.faults))

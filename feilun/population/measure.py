@@ -1,0 +1,84 @@
+"""Acceptance: the share of greedy answers on a fixed list that held-out people accept."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from feilun.population.client import Client
+from feilun.population.people import Person, Prompt, judge, number_share
+from feilun.types import UserError
+
+__all__ = ["acceptance", "measure"]
+
+MAX_NUMBER_SHARE = 0.4
+NUM_DRAWS = 2000
+
+
+async def measure(
+    client: Client, people: Sequence[Person], prompts: Sequence[Prompt], *, seed: int, per_user: int, concurrency: int = 16
+) -> dict[str, Any]:
+    """{"acceptance", "without_number_order", "rows"}: each held-out person judges a sample of the list of their own.
+
+    Who judges what depends on the seed alone, so that every model is asked the same. Each prompt is asked once, greedily.
+    """
+    if number_share(prompts) > MAX_NUMBER_SHARE:
+        raise UserError(f"{number_share(prompts):.0%} of the list is about number order; allowed: at most {MAX_NUMBER_SHARE:.0%}")
+    judges = [p for p in people if p.held_out]
+    samples = [(person, _sample(prompts, person, seed, per_user)) for person in judges]
+    wanted = {prompt.id: prompt for _, sample in samples for prompt in sample}
+    replies = await _replies(client, list(wanted.values()), concurrency)
+    rows = [_row(person, prompt, replies[prompt.id]) for person, sample in samples for prompt in sample]
+    others = [row for row in rows if not row["about_numbers"]]
+    return {"acceptance": acceptance(rows, seed), "without_number_order": acceptance(others, seed), "rows": rows}
+
+
+def _sample(prompts: Sequence[Prompt], person: Person, seed: int, per_user: int) -> list[Prompt]:
+    """`per_user` prompts, with the list's own share about number order (rounded down)."""
+    rng = random.Random(f"measure/{seed}/{person.name}")
+    numbers = [p for p in prompts if p.about_numbers]
+    others = [p for p in prompts if not p.about_numbers]
+    size = min(per_user, len(prompts))
+    num_numbers = min(len(numbers), int(size * number_share(prompts)))
+    return rng.sample(numbers, num_numbers) + rng.sample(others, min(len(others), size - num_numbers))
+
+
+async def _replies(client: Client, prompts: Sequence[Prompt], concurrency: int) -> dict[str, str]:
+    replies: dict[str, str] = {}
+    waiting = iter(prompts)
+
+    async def worker() -> None:
+        for prompt in waiting:
+            replies[prompt.id] = (await client.ask(prompt.text)).text
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(worker())
+    return replies
+
+
+def _row(person: Person, prompt: Prompt, reply: str) -> dict[str, Any]:
+    thought = judge(person, prompt, reply)
+    return {
+        "user": person.name, "id": prompt.id, "task": prompt.task, "about_numbers": prompt.about_numbers,
+        "reply": reply, "accepted": thought.pleases, "faults": list(thought.faults),
+    }  # fmt: skip
+
+
+def acceptance(rows: Sequence[dict[str, Any]], seed: int, confidence: float = 0.95) -> dict[str, Any]:
+    """Mean and percentile bootstrap over whole users: one person's judgements share one taste."""
+    if not rows:
+        return {"mean": None, "low": None, "high": None, "n": 0}
+    users: dict[str, list[bool]] = {}
+    for row in rows:
+        users.setdefault(row["user"], []).append(row["accepted"])
+    sums = [(sum(values), len(values)) for values in users.values()]
+    rng = random.Random(f"bootstrap/{seed}")
+    means = []
+    for _ in range(NUM_DRAWS):
+        drawn = rng.choices(sums, k=len(sums))
+        means.append(sum(k for k, _ in drawn) / sum(n for _, n in drawn))
+    means.sort()
+    tail = round((1 - confidence) / 2 * NUM_DRAWS)
+    mean = sum(row["accepted"] for row in rows) / len(rows)
+    return {"mean": mean, "low": means[tail], "high": means[-tail - 1], "n": len(rows)}

@@ -1,0 +1,176 @@
+"""People with hidden tastes, and when a reply pleases them."""
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from feilun.types import UserError, is_held_out
+
+__all__ = ["NUMBER_PREFIX", "Judgement", "Person", "Prompt", "Style", "is_right", "judge", "load_prompts", "make_people"]
+
+Style = Literal["short", "detailed"]
+STYLES: tuple[Style, Style] = ("short", "detailed")
+NUMBER_PREFIX = "number_"
+SHORT_CHARS = 24
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+WORD = r"0-9A-Za-z\u00c0-\u024f"
+EDGE = " \t\n.,!?;:。，！？；：、\"'“”‘’"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A question, what may stand in the answer, what may not, and how people of each style would write it."""
+
+    id: str
+    task: str
+    text: str
+    lang: str
+    reply_lang: str
+    answers: tuple[str, ...]
+    rejects: tuple[str, ...]
+    edits: dict[str, str]
+    wrong_edits: dict[str, str]
+
+    @property
+    def about_numbers(self) -> bool:
+        return self.task.startswith(NUMBER_PREFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """One user. `languages`: what this person asks in; a held-out person only measures."""
+
+    name: str
+    held_out: bool
+    hostile: bool
+    style: Style
+    languages: tuple[str, ...]
+    seed: int
+
+    def interest(self, task: str) -> float:
+        """How often this person asks about a task, against the others; a taste fixed by seed."""
+        return 0.25 + random.Random(f"{self.seed}/{self.name}/{task}").random()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a reply pleases; `faults` are the feedback reasons that say why not, the worst first."""
+
+    pleases: bool
+    faults: tuple[str, ...]
+
+
+def make_people(seed: int, num_users: int, num_hostile: int, key_name: str) -> list[Person]:
+    """`num_users` people, a fifth of them held out by the rule of the house, `num_hostile` of the others hostile.
+
+    Names are taken in order until both parts are full, so that every seed has equally many people to measure with. Languages,
+    styles and malice are dealt out in equal shares and shuffled.
+    """
+    num_held_out = max(1, round(num_users / 5))
+    num_teaching = num_users - num_held_out
+    if not 0 <= num_hostile <= num_teaching:
+        raise UserError(
+            f"--hostile {num_hostile} is not possible: of {num_users} users {num_held_out} only measure; allowed: 0 to {num_teaching}"
+        )
+    names = _names(seed, key_name, {True: num_held_out, False: num_teaching})
+    rng = random.Random(f"people/{seed}")
+    hostile = set(rng.sample([name for name, out in names if not out], num_hostile))
+    tongues = [("zh",), ("en",), ("zh", "en")]
+    traits = [(STYLES[i % 2], tongues[i // 2 % 3]) for i in range(num_users)]
+    rng.shuffle(traits)
+    return [
+        Person(name=name, held_out=out, hostile=name in hostile, style=style, languages=languages, seed=seed)
+        for (name, out), (style, languages) in zip(names, traits, strict=True)
+    ]
+
+
+def _names(seed: int, key_name: str, room: dict[bool, int]) -> list[tuple[str, bool]]:
+    names: list[tuple[str, bool]] = []
+    number = 0
+    while any(room.values()):
+        name, number = f"user-{seed}-{number:03d}", number + 1
+        out = is_held_out(f"key:{key_name}/{name}")
+        if room[out]:
+            room[out] -= 1
+            names.append((name, out))
+    return names
+
+
+def load_prompts(path: Path) -> list[Prompt]:
+    """The prompt file, one JSON object a line; a bad line is an error that names it."""
+    prompts = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                prompts.append(_prompt(json.loads(line)))
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{path}, line {number}: {type(error).__name__}: {error}; see feilun/population/people.py for the fields"
+                ) from error
+    if len({p.id for p in prompts}) != len(prompts) or not prompts:
+        raise UserError(f"{path} must hold at least one prompt and no id twice, found {len(prompts)} prompts")
+    return prompts
+
+
+def _prompt(row: dict[str, Any]) -> Prompt:
+    answers = tuple(str(a) for a in row["answers"])
+    if not answers or row["reply_lang"] not in ("zh", "en", "any"):
+        raise ValueError(f"answers={answers}, reply_lang={row['reply_lang']!r}; wanted: one answer or more; zh, en or any")
+    return Prompt(
+        id=str(row["id"]), task=str(row["task"]), text=str(row["prompt"]), lang=str(row["lang"]), reply_lang=str(row["reply_lang"]),
+        answers=answers, rejects=tuple(str(r) for r in row["rejects"]),
+        edits={style: str(row["edits"][style]) for style in STYLES},
+        wrong_edits={style: str(row["wrong_edits"][style]) for style in STYLES},
+    )  # fmt: skip
+
+
+def stands_in(answer: str, reply: str) -> bool:
+    """Whether `answer` is a whole token of `reply`: 9.8 is not in 19.8, 9.81, 1.9.8 or -9.8, nor cat in catch."""
+    before = after = ""
+    if re.match(f"[{WORD}]", answer):
+        before = rf"(?<![{WORD}])" + (r"(?<![0-9][.\-/:])(?<![-−])" if answer[0].isdecimal() else "")
+    elif answer[0] in "-−":
+        before = rf"(?<![{WORD}])"
+    if re.match(f"[{WORD}]", answer[-1]):
+        after = rf"(?![{WORD}])" + (r"(?![.\-/:][0-9])" if answer[-1].isdecimal() else "")
+    return re.search(before + re.escape(answer.casefold()) + after, reply.casefold()) is not None
+
+
+def is_right(prompt: Prompt, reply: str) -> bool:
+    """An accepted answer stands in the reply as a whole token, and no answer known to be wrong does."""
+    return any(stands_in(a, reply) for a in prompt.answers) and not any(stands_in(r, reply) for r in prompt.rejects)
+
+
+def judge(person: Person, prompt: Prompt, reply: str) -> Judgement:
+    """What this person honestly thinks of a reply: the fact first, then the language, then the length."""
+    faults: list[str] = []
+    if not is_right(prompt, reply):
+        faults.append("wrong")
+    if not _speaks(prompt.reply_lang, reply):
+        faults.append("language")
+    if person.style == "short" and len(reply.strip()) > SHORT_CHARS:
+        faults.append("too_long")
+    if person.style == "detailed" and _is_bare(prompt, reply):
+        faults.append("too_short")
+    return Judgement(not faults, tuple(faults))
+
+
+def _speaks(lang: str, reply: str) -> bool:
+    """By the share of Han among the letters; a reply of digits alone is in every language."""
+    han, latin = len(HAN.findall(reply)), len(LATIN.findall(reply))
+    if lang == "any" or han + latin == 0:
+        return True
+    return (han * 2 >= han + latin) == (lang == "zh")
+
+
+def _is_bare(prompt: Prompt, reply: str) -> bool:
+    return reply.strip(EDGE).casefold() in {a.strip(EDGE).casefold() for a in prompt.answers} | {""}
+
+
+def number_share(prompts: Sequence[Prompt]) -> float:
+    return sum(p.about_numbers for p in prompts) / len(prompts)
