@@ -1,0 +1,30 @@
+"""Raw documents in, a clean corpus out: readers, repair, filters, exact duplicates, a fixed validation part, a report.
+
+Names are bound on first use, so that a worker process can fix its thread count before polars is loaded.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feilun.corpus.build import build_corpus, build_from_documents
+    from feilun.corpus.report import report
+    from feilun.corpus.shards import read_documents
+
+__all__ = ["build_corpus", "build_from_documents", "read_documents", "report"]
+
+_HOMES = {
+    "build_corpus": "feilun.corpus.build",
+    "build_from_documents": "feilun.corpus.build",
+    "read_documents": "feilun.corpus.shards",
+    "report": "feilun.corpus.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        # `report` is also the name of a submodule; binding here makes the function win, whichever is imported first.
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

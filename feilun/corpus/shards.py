@@ -1,0 +1,81 @@
+"""The files of a corpus: numbered Parquet shards for the train and validation parts and for what was dropped."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from feilun.artifacts import Artifact
+from feilun.types import Document, UserError
+
+__all__ = ["DOCUMENT_COLUMNS", "DROPPED_COLUMNS", "PARTS", "Part", "ShardWriter", "read_documents", "read_dropped"]
+
+Part = Literal["train", "validation"]
+PARTS: tuple[Part, ...] = ("train", "validation")
+DROPPED = "dropped"
+DOCUMENT_COLUMNS = ("id", "text", "source", "license", "lang")
+DROPPED_COLUMNS = ("reason", "id", "source", "origin", "head")
+ROW_GROUP_ROWS = 16_384
+
+
+class ShardWriter:
+    """Appends frames to `folder/prefix-00000.parquet`, ...; a shard closes after `shard_bytes` of `sized_by`.
+
+    Where a shard ends depends only on the rows, not on how they came in frames, so equal rows give equal files.
+    """
+
+    def __init__(self, folder: Path, prefix: str, columns: tuple[str, ...], sized_by: str, shard_bytes: int) -> None:
+        self.folder, self.prefix, self.columns = folder, prefix, columns
+        self.sized_by, self.shard_bytes = sized_by, shard_bytes
+        self.num_bytes = 0
+        self.num_shards = 0
+        self._held: list[pl.DataFrame] = []
+        self._slot = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        if frame.is_empty():
+            return
+        sizes = frame[self.sized_by].str.len_bytes().cast(pl.Int64)
+        slots = (sizes.cum_sum() - sizes + self.num_bytes) // self.shard_bytes
+        self.num_bytes += int(sizes.sum())
+        for piece in frame.select(self.columns).with_columns(slots.alias("_slot")).partition_by("_slot", maintain_order=True):
+            slot = int(piece["_slot"][0])
+            if slot != self._slot and self._held:
+                self._flush()
+            self._slot = slot
+            self._held.append(piece.drop("_slot"))
+
+    def close(self) -> None:
+        """Write what is held; a part without a row still gets one, empty shard."""
+        if self._held or not self.num_shards:
+            self._flush()
+
+    def _flush(self) -> None:
+        frame = pl.concat(self._held) if self._held else pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+        path = self.folder / f"{self.prefix}-{self.num_shards:05d}.parquet"
+        frame.rechunk().write_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
+        self.num_shards += 1
+        self._held = []
+
+
+def read_documents(artifact: Artifact, part: Part = "train") -> Iterator[Document]:
+    """Documents of one part in their order; one shard is in memory at a time."""
+    if part not in PARTS:
+        raise UserError(f"part {part!r} of a corpus is unknown; allowed: {', '.join(PARTS)}")
+    for frame in _frames(artifact, part):
+        for row in frame.iter_rows():
+            yield Document(**dict(zip(DOCUMENT_COLUMNS, row, strict=True)))
+
+
+def read_dropped(artifact: Artifact) -> Iterator[dict[str, str]]:
+    """What was dropped: reason, id, source, origin ("file:line") and the first 200 characters of each."""
+    for frame in _frames(artifact, DROPPED):
+        yield from frame.iter_rows(named=True)
+
+
+def _frames(artifact: Artifact, prefix: str) -> Iterator[pl.DataFrame]:
+    if artifact.kind != "corpus":
+        raise UserError(f"{artifact.kind}/{artifact.ref} is not a corpus; name one that `feilun corpus build` made")
+    for path in sorted(artifact.path.glob(f"{prefix}-*.parquet")):
+        yield pl.read_parquet(path)
