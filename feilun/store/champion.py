@@ -1,0 +1,55 @@
+"""Which model answers: an append-only history whose last row is the champion, and one pointer to the candidate."""
+
+import time
+
+import sqlalchemy as sa
+
+from feilun.store import notes
+from feilun.store.rows import ChampionRow, Conflict, NotFound
+from feilun.store.schema import champions
+
+CANDIDATE = "candidate"
+
+
+def history(connection: sa.Connection) -> list[ChampionRow]:
+    return [ChampionRow(**row) for row in connection.execute(champions.select().order_by(champions.c.epoch)).mappings()]
+
+
+def current(connection: sa.Connection) -> ChampionRow | None:
+    row = connection.execute(champions.select().order_by(champions.c.epoch.desc()).limit(1)).mappings().first()
+    return ChampionRow(**row) if row else None
+
+
+def promote(connection: sa.Connection, model: str, reason: str, expected_epoch: int | None) -> ChampionRow:
+    now = current(connection)
+    epoch = now.epoch if now else 0
+    if expected_epoch is not None and expected_epoch != epoch:
+        raise Conflict(f"the champion is at epoch {epoch}, not {expected_epoch}: somebody promoted in between; decide again")
+    return _append(connection, epoch + 1, model, reason, None)
+
+
+def rollback(connection: sa.Connection, reason: str) -> ChampionRow:
+    rows = {row.epoch: row for row in history(connection)}
+    if not rows:
+        raise NotFound("there is no champion to roll back from")
+    now = rows[max(rows)]
+    base = now.restores or now.epoch
+    earlier = [row for row in rows.values() if row.epoch < base and row.model != now.model and row.restores is None]
+    if not earlier:
+        raise NotFound(f"there is no other model before {now.model} to go back to")
+    return _append(connection, now.epoch + 1, earlier[-1].model, reason, earlier[-1].epoch)
+
+
+def _append(connection: sa.Connection, epoch: int, model: str, reason: str, restores: int | None) -> ChampionRow:
+    row = ChampionRow(epoch=epoch, model=model, reason=reason, at=time.time(), restores=restores)
+    connection.execute(champions.insert().values(epoch=epoch, model=model, reason=reason, at=row.at, restores=restores))
+    return row
+
+
+def candidate(connection: sa.Connection) -> str | None:
+    row = notes.read(connection, CANDIDATE)
+    return row["model"] if row else None
+
+
+def set_candidate(connection: sa.Connection, model: str | None) -> None:
+    notes.write(connection, CANDIDATE, {"model": model})

@@ -1,0 +1,157 @@
+"""Feedback events: checked, appended, never changed (but emptied by an erasure)."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from feilun.store.identity import digest, uuid7
+from feilun.store.rows import KINDS, REASONS, EventRow, FeedbackRequest, FeedbackResult, InvalidFeedback, KeyConflict, NotFound, NotYours
+from feilun.store.schema import choices, completions
+from feilun.store.schema import events as events_table
+from feilun.types import Consent
+
+OUTCOMES = ("win", "tie", "both_bad")
+IMPLICIT = ("copy", "regenerate", "abandon")
+MAX_CHARACTERS = 100_000
+MAX_KEY_CHARACTERS = 255
+
+
+def check(request: FeedbackRequest) -> None:
+    """Everything about a request that needs no table. Raises InvalidFeedback."""
+    if request.kind not in KINDS:
+        raise InvalidFeedback(f"kind {request.kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    if unknown := [reason for reason in request.reason if reason not in REASONS]:
+        raise InvalidFeedback(f"reason {unknown[0]!r} is unknown; allowed: {', '.join(REASONS)}")
+    if request.idempotency_key is not None and not 0 < len(request.idempotency_key) <= MAX_KEY_CHARACTERS:
+        raise InvalidFeedback(f"Idempotency-Key must have 1 to {MAX_KEY_CHARACTERS} characters, found {len(request.idempotency_key)}")
+    checks = {"thumb": _check_thumb, "choice": _check_choice, "implicit": _check_implicit}
+    checks.get(request.kind, _check_text)(request.value)
+
+
+def _check_thumb(value: Any) -> None:
+    if type(value) is not int or value not in (1, -1, 0):
+        raise InvalidFeedback(f"thumb value must be 1, -1 or 0 (retract), found {value!r}")
+
+
+def _check_text(value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidFeedback(f"value must be a text that is not empty, found {type(value).__name__}")
+    if len(value) > MAX_CHARACTERS:
+        raise InvalidFeedback(f"value has {len(value)} characters, allowed are {MAX_CHARACTERS}")
+
+
+def _check_choice(value: Any) -> None:
+    if not isinstance(value, Mapping) or set(value) != {"over", "outcome"} or value["outcome"] not in OUTCOMES:
+        raise InvalidFeedback(f'choice value must be {{"over": [{{"id", "index"}}], "outcome": "{"|".join(OUTCOMES)}"}}')
+    over = value["over"]
+    if not isinstance(over, list) or not over or not all(_is_target(item) for item in over):
+        raise InvalidFeedback('choice "over" must be a list of {"id": text, "index": whole number}, at least one')
+
+
+def _is_target(item: Any) -> bool:
+    return isinstance(item, Mapping) and set(item) == {"id", "index"} and isinstance(item["id"], str) and type(item["index"]) is int
+
+
+def _check_implicit(value: Any) -> None:
+    known = isinstance(value, Mapping) and set(value) == {"name", "n"} and value["name"] in IMPLICIT
+    if not known or type(value["n"]) is not int or value["n"] < 1:
+        raise InvalidFeedback(f'implicit value must be {{"name": "{"|".join(IMPLICIT)}", "n": 1 or more}}')
+
+
+def record(connection: sa.Connection, request: FeedbackRequest) -> FeedbackResult:
+    earlier = _earlier(connection, request)
+    if earlier is not None:
+        return FeedbackResult(earlier, "duplicate")
+    parent = _own_parent(connection, request, request.target_id, request.target_index)
+    if request.kind == "choice":
+        _check_siblings(connection, request, parent)
+    if request.supersedes is not None:
+        _check_superseded(connection, request, request.supersedes)
+    event_id = uuid7()
+    row = {
+        "id": event_id, "at": time.time(), "principal": request.principal, "target_id": request.target_id,
+        "target_index": request.target_index, "kind": request.kind, "value": request.value, "reason": list(request.reason),
+        "consent": str(request.consent), "slot": slot(request, event_id), "supersedes": request.supersedes,
+        "retracts": int(request.kind == "thumb" and request.value == 0), "idempotency_key": request.idempotency_key,
+        "body_hash": body_hash(request), "erased": 0,
+    }  # fmt: skip
+    connection.execute(events_table.insert().values(row))
+    return FeedbackResult(event_id, "recorded" if request.supersedes is None else "superseded")
+
+
+def slot(request: FeedbackRequest, event_id: str) -> str:
+    """The place a vote fills: a rater has one thumb and one edit for an answer, one choice for a set of siblings."""
+    target = (request.target_id, request.target_index)
+    if request.kind in ("thumb", "edit"):
+        return digest(request.kind, target)
+    if request.kind == "choice":
+        return digest(request.kind, sorted([target, *((item["id"], item["index"]) for item in request.value["over"])]))
+    return event_id
+
+
+def body_hash(request: FeedbackRequest) -> str:
+    return digest(
+        request.target_id, request.target_index, request.kind, request.value, request.reason, str(request.consent), request.supersedes
+    )
+
+
+def _earlier(connection: sa.Connection, request: FeedbackRequest) -> str | None:
+    if request.idempotency_key is None:
+        return None
+    same_key = (events_table.c.principal == request.principal) & (events_table.c.idempotency_key == request.idempotency_key)
+    found = connection.execute(sa.select(events_table.c.id, events_table.c.body_hash).where(same_key)).first()
+    if found and found.body_hash != body_hash(request):
+        raise KeyConflict(f"Idempotency-Key {request.idempotency_key!r} was used with another body (event {found.id}); use a new key")
+    return found.id if found else None
+
+
+def _own_parent(connection: sa.Connection, request: FeedbackRequest, completion_id: str, index: int) -> str:
+    """Address of the message that an answer replies to; the one place that decides whose an answer is."""
+    wanted = sa.select(completions.c.principal, completions.c.parent).where(completions.c.id == completion_id, completions.c.erased == 0)
+    found = connection.execute(wanted).first()
+    if not found:
+        raise NotFound(f"no completion {completion_id!r}; the target is the id of an answer from this server")
+    if found.principal != request.principal:
+        raise NotYours(f"completion {completion_id!r} belongs to another user; feedback is given with the credential that asked")
+    one = sa.select(choices.c.address).where(choices.c.completion_id == completion_id, choices.c.choice_index == index)
+    if not connection.execute(one).first():
+        raise NotFound(f"completion {completion_id!r} has no choice with index {index}")
+    return str(found.parent)
+
+
+def _check_siblings(connection: sa.Connection, request: FeedbackRequest, parent: str) -> None:
+    seen = {(request.target_id, request.target_index)}
+    for item in request.value["over"]:
+        other = (item["id"], item["index"])
+        if other in seen:
+            raise InvalidFeedback(f"choice names {other[0]!r} index {other[1]} twice; each answer stands once, the winner only in target")
+        seen.add(other)
+        if _own_parent(connection, request, *other) != parent:
+            raise InvalidFeedback(f"choice compares answers to different messages ({other[0]!r}); only siblings can be compared")
+
+
+def _check_superseded(connection: sa.Connection, request: FeedbackRequest, event_id: str) -> None:
+    found = connection.execute(sa.select(events_table.c.principal).where(events_table.c.id == event_id)).first()
+    if not found:
+        raise NotFound(f"no event {event_id!r} to supersede")
+    if found.principal != request.principal:
+        raise NotYours(f"event {event_id!r} belongs to another user; only an own event can be superseded")
+
+
+def last_seq(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.max(events_table.c.seq))).scalar() or 0
+
+
+def events(connection: sa.Connection, after_seq: int, limit: int | None) -> list[EventRow]:
+    wanted = events_table.select().where(events_table.c.seq > after_seq).order_by(events_table.c.seq).limit(limit)
+    return [_row(found) for found in connection.execute(wanted)]
+
+
+def _row(found: sa.Row[Any]) -> EventRow:
+    row = found._mapping
+    same = ("seq", "id", "at", "principal", "target_id", "target_index", "kind", "value", "supersedes")
+    return EventRow(
+        **{name: row[name] for name in same}, reason=tuple(row["reason"]), consent=Consent(row["consent"]), erased=bool(row["erased"])
+    )

@@ -1,0 +1,101 @@
+"""Numbered steps from an empty file to schema.py. A released step is frozen: change the shape by adding the next number.
+
+SQL is written out, so that a step means tomorrow what it means today. {serial} and {json} are the two words that differ
+between databases.
+"""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from feilun.store.rows import StoreError
+
+WORDS = {
+    "sqlite": {"serial": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "json": "JSON"},
+    "postgresql": {"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "json": "JSON"},
+}
+
+TABLES = """
+CREATE TABLE keys (
+    name TEXT NOT NULL PRIMARY KEY, secret_hash TEXT NOT NULL UNIQUE, scopes {json} NOT NULL,
+    created DOUBLE PRECISION NOT NULL, revoked DOUBLE PRECISION);
+CREATE TABLE messages (
+    address TEXT NOT NULL PRIMARY KEY, parent TEXT NOT NULL, principal TEXT NOT NULL, role TEXT NOT NULL, content {json} NOT NULL);
+CREATE INDEX messages_principal ON messages (principal);
+CREATE TABLE completions (
+    id TEXT NOT NULL PRIMARY KEY, principal TEXT NOT NULL, end_user TEXT, model TEXT NOT NULL, decision {json} NOT NULL,
+    thread_id TEXT NOT NULL, parent TEXT NOT NULL, params {json} NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, consent TEXT NOT NULL, started DOUBLE PRECISION NOT NULL,
+    finished DOUBLE PRECISION NOT NULL, erased INTEGER NOT NULL);
+CREATE INDEX completions_principal ON completions (principal);
+CREATE TABLE choices (
+    completion_id TEXT NOT NULL, choice_index INTEGER NOT NULL, address TEXT NOT NULL, finish_reason TEXT NOT NULL,
+    num_tokens INTEGER NOT NULL, PRIMARY KEY (completion_id, choice_index));
+CREATE TABLE events (
+    seq {serial}, id TEXT NOT NULL UNIQUE, at DOUBLE PRECISION NOT NULL, principal TEXT NOT NULL, target_id TEXT NOT NULL,
+    target_index INTEGER NOT NULL, kind TEXT NOT NULL, value {json} NOT NULL, reason {json} NOT NULL, consent TEXT NOT NULL,
+    slot TEXT NOT NULL, retracts INTEGER NOT NULL, supersedes TEXT, idempotency_key TEXT, body_hash TEXT NOT NULL,
+    erased INTEGER NOT NULL, UNIQUE (principal, idempotency_key));
+CREATE INDEX events_slot ON events (principal, slot, seq);
+CREATE INDEX events_supersedes ON events (supersedes);
+CREATE TABLE champions (
+    epoch INTEGER NOT NULL PRIMARY KEY, model TEXT NOT NULL, reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, restores INTEGER);
+CREATE TABLE turns (
+    id TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, plan {json} NOT NULL, why TEXT NOT NULL,
+    started DOUBLE PRECISION NOT NULL, finished DOUBLE PRECISION);
+CREATE TABLE steps (
+    turn_id TEXT NOT NULL, step TEXT NOT NULL, position INTEGER NOT NULL, status TEXT NOT NULL, owner TEXT NOT NULL,
+    heartbeat DOUBLE PRECISION NOT NULL, input_hash TEXT NOT NULL, output {json} NOT NULL, error TEXT NOT NULL,
+    PRIMARY KEY (turn_id, step));
+CREATE TABLE notes (key TEXT NOT NULL PRIMARY KEY, value {json} NOT NULL, at DOUBLE PRECISION NOT NULL);
+CREATE TABLE erasures (
+    id TEXT NOT NULL PRIMARY KEY, subject_hash TEXT NOT NULL, event_ids {json} NOT NULL, completion_ids {json} NOT NULL,
+    at DOUBLE PRECISION NOT NULL);
+CREATE INDEX erasures_subject ON erasures (subject_hash)
+"""
+
+# until_seq: the event that took this one's place. The newest vote of a rater in a slot counts; a retraction takes a place and fills none.
+# vote_spans answers "what stood at seq n", current_votes is its part that stands now: one rule for both.
+VIEWS = """
+CREATE VIEW vote_spans AS
+    SELECT e.seq, e.id, e.at, e.principal, e.target_id, e.target_index, e.kind, e.value, e.reason, e.consent, e.slot,
+        (SELECT MIN(later.seq) FROM events AS later
+            WHERE later.seq > e.seq AND later.principal = e.principal AND later.slot = e.slot) AS replaced_seq,
+        (SELECT MIN(later.seq) FROM events AS later WHERE later.supersedes = e.id) AS superseded_seq
+    FROM events AS e WHERE e.erased = 0 AND e.retracts = 0;
+CREATE VIEW current_votes AS
+    SELECT seq, id, at, principal, target_id, target_index, kind, value, reason, consent, slot
+    FROM vote_spans WHERE replaced_seq IS NULL AND superseded_seq IS NULL
+"""
+
+
+def run_script(connection: sa.Connection, script: str) -> None:
+    words = WORDS[connection.dialect.name]
+    for statement in script.split(";"):
+        connection.exec_driver_sql(statement.strip().format(**words))
+
+
+def tables(connection: sa.Connection) -> None:
+    run_script(connection, TABLES)
+
+
+def views(connection: sa.Connection) -> None:
+    run_script(connection, VIEWS)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views)
+
+
+def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:
+    """Bring the file to version `upto` inside the caller's transaction; the version it had before."""
+    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    found = connection.exec_driver_sql("SELECT version FROM schema_version").scalar()
+    if found is None:
+        connection.exec_driver_sql("INSERT INTO schema_version (version) VALUES (0)")
+    have = found or 0
+    if have > len(MIGRATIONS):
+        raise StoreError(f"the store has schema version {have}, this program knows {len(MIGRATIONS)}; use a newer feilun for this home")
+    for step in MIGRATIONS[have:upto]:
+        step(connection)
+    connection.exec_driver_sql(f"UPDATE schema_version SET version = {max(have, upto)}")
+    return have

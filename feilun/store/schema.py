@@ -1,0 +1,147 @@
+"""The tables as they are now. How a file gets here is in migrations.py; a test holds the two together."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+schema_version = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("secret_hash", sa.Text, nullable=False, unique=True),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("revoked", sa.Double),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("parent", sa.Text, nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("content", sa.JSON, nullable=False),
+    sa.Index("messages_principal", "principal"),
+)
+
+completions = sa.Table(
+    "completions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("end_user", sa.Text),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("decision", sa.JSON, nullable=False),
+    sa.Column("thread_id", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text, nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("prompt_tokens", sa.Integer, nullable=False),
+    sa.Column("completion_tokens", sa.Integer, nullable=False),
+    sa.Column("consent", sa.Text, nullable=False),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("finished", sa.Double, nullable=False),
+    sa.Column("erased", sa.Integer, nullable=False),
+    sa.Index("completions_principal", "principal"),
+)
+
+choices = sa.Table(
+    "choices",
+    metadata,
+    sa.Column("completion_id", sa.Text, primary_key=True),
+    sa.Column("choice_index", sa.Integer, primary_key=True),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("finish_reason", sa.Text, nullable=False),
+    sa.Column("num_tokens", sa.Integer, nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("target_id", sa.Text, nullable=False),
+    sa.Column("target_index", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("reason", sa.JSON, nullable=False),
+    sa.Column("consent", sa.Text, nullable=False),
+    sa.Column("slot", sa.Text, nullable=False),
+    sa.Column("retracts", sa.Integer, nullable=False),
+    sa.Column("supersedes", sa.Text),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("body_hash", sa.Text, nullable=False),
+    sa.Column("erased", sa.Integer, nullable=False),
+    sa.UniqueConstraint("principal", "idempotency_key"),
+    sa.Index("events_slot", "principal", "slot", "seq"),
+    sa.Index("events_supersedes", "supersedes"),
+    sqlite_autoincrement=True,
+)
+
+champions = sa.Table(
+    "champions",
+    metadata,
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("restores", sa.Integer),
+)
+
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("finished", sa.Double),
+)
+
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("turn_id", sa.Text, primary_key=True),
+    sa.Column("step", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("heartbeat", sa.Double, nullable=False),
+    sa.Column("input_hash", sa.Text, nullable=False),
+    sa.Column("output", sa.JSON, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+)
+
+notes = sa.Table(
+    "notes",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("subject_hash", sa.Text, nullable=False),
+    sa.Column("event_ids", sa.JSON, nullable=False),
+    sa.Column("completion_ids", sa.JSON, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("erasures_subject", "subject_hash"),
+)
+
+# The view that migrations.py makes. It stands outside `metadata`, which holds tables only.
+vote_spans = sa.table(
+    "vote_spans",
+    *(sa.column(name) for name in ("seq", "id", "at", "principal", "target_id", "target_index", "kind", "consent", "slot")),
+    sa.column("value", sa.JSON),
+    sa.column("reason", sa.JSON),
+    sa.column("replaced_seq", sa.Integer),
+    sa.column("superseded_seq", sa.Integer),
+)

@@ -1,0 +1,96 @@
+"""Turns of the wheel: a row a turn, a row a step, and the lease by which one process at a time works on a step."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from feilun.store.identity import uuid7
+from feilun.store.rows import Conflict, NotFound, StepRow, TurnRow
+from feilun.store.schema import steps, turns
+
+END_STATES = ("promoted", "refused", "failed")
+
+
+def start(connection: sa.Connection, plan: Mapping[str, Any]) -> str:
+    running = unfinished(connection)
+    if running:
+        raise Conflict(f"turn {running.id} is still running; resume it or finish it first")
+    turn_id = uuid7()
+    connection.execute(turns.insert().values(id=turn_id, state="running", plan=dict(plan), why="", started=time.time()))
+    for step in plan.get("steps", ()):
+        _add_step(connection, turn_id, str(step))
+    return turn_id
+
+
+def _add_step(connection: sa.Connection, turn_id: str, step: str) -> None:
+    position = connection.execute(sa.select(sa.func.count()).select_from(steps).where(steps.c.turn_id == turn_id)).scalar_one()
+    row = {"status": "pending", "owner": "", "heartbeat": 0.0, "input_hash": "", "output": {}, "error": ""}
+    connection.execute(steps.insert().values(turn_id=turn_id, step=step, position=position, **row))
+
+
+def by_id(connection: sa.Connection, turn_id: str) -> TurnRow:
+    row = connection.execute(turns.select().where(turns.c.id == turn_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"no turn {turn_id!r}")
+    return _row(connection, row)
+
+
+def _row(connection: sa.Connection, row: sa.RowMapping) -> TurnRow:
+    return TurnRow(**row, steps=_steps(connection, row["id"]))
+
+
+def _steps(connection: sa.Connection, turn_id: str) -> dict[str, StepRow]:
+    columns = [column for column in steps.c if column.name not in ("turn_id", "position")]
+    rows = connection.execute(sa.select(*columns).where(steps.c.turn_id == turn_id).order_by(steps.c.position)).mappings()
+    return {row["step"]: StepRow(**row) for row in rows}
+
+
+def listed(connection: sa.Connection) -> list[TurnRow]:
+    return [_row(connection, row) for row in connection.execute(turns.select().order_by(turns.c.started, turns.c.id)).mappings().all()]
+
+
+def unfinished(connection: sa.Connection) -> TurnRow | None:
+    row = connection.execute(turns.select().where(turns.c.state == "running")).mappings().first()
+    return _row(connection, row) if row else None
+
+
+def claim(connection: sa.Connection, turn_id: str, step: str, owner: str, input_hash: str, stale_seconds: float) -> bool:
+    turn = by_id(connection, turn_id)
+    if turn.state != "running":
+        raise Conflict(f"turn {turn_id} is {turn.state}; its steps cannot be claimed any more")
+    if step not in turn.steps:
+        _add_step(connection, turn_id, step)
+    now, found = time.time(), turn.steps.get(step)
+    if found and found.status == "done" and found.input_hash == input_hash:
+        return False
+    if found and found.status == "running" and found.owner != owner and now - found.heartbeat < stale_seconds:
+        return False
+    lease = {"status": "running", "owner": owner, "heartbeat": now, "input_hash": input_hash, "output": {}, "error": ""}
+    connection.execute(steps.update().where(steps.c.turn_id == turn_id, steps.c.step == step).values(lease))
+    return True
+
+
+def _held(turn_id: str, step: str, owner: str) -> sa.ColumnElement[bool]:
+    return sa.and_(steps.c.turn_id == turn_id, steps.c.step == step, steps.c.owner == owner, steps.c.status == "running")
+
+
+def heartbeat(connection: sa.Connection, turn_id: str, step: str, owner: str) -> bool:
+    return connection.execute(steps.update().where(_held(turn_id, step, owner)).values(heartbeat=time.time())).rowcount == 1
+
+
+def end_step(connection: sa.Connection, turn_id: str, step: str, owner: str, status: str, output: dict[str, Any], error: str) -> None:
+    ended = {"status": status, "output": output, "error": error, "heartbeat": time.time()}
+    if connection.execute(steps.update().where(_held(turn_id, step, owner)).values(ended)).rowcount != 1:
+        raise Conflict(f"step {step!r} of turn {turn_id} is not leased to {owner!r} any more; its result was not stored")
+
+
+def finish(connection: sa.Connection, turn_id: str, state: str, why: str) -> None:
+    if state not in END_STATES:
+        raise Conflict(f"a turn cannot end as {state!r}; allowed: {', '.join(END_STATES)}")
+    now = by_id(connection, turn_id).state
+    if now not in ("running", state):
+        raise Conflict(f"turn {turn_id} already ended as {now}")
+    if now == "running":
+        connection.execute(turns.update().where(turns.c.id == turn_id).values(state=state, why=why, finished=time.time()))

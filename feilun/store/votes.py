@@ -1,0 +1,64 @@
+"""What stands: the view of current votes joined with the answers they are about. Lessons, pages and gates all read this."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from feilun.store.completions import Node, chain, nodes
+from feilun.store.identity import text_of
+from feilun.store.rows import CurrentVote, Sibling
+from feilun.store.schema import choices, completions, events, vote_spans
+from feilun.types import Consent
+
+NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
+
+
+def current(connection: sa.Connection, upto_seq: int | None) -> list[CurrentVote]:
+    rows = connection.execute(_joined(upto_seq)).mappings().all()
+    siblings = _sibling_addresses(connection, rows)
+    tree = nodes(connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *siblings.values()])
+    return [_vote(row, tree, siblings) for row in rows]
+
+
+def _joined(upto_seq: int | None) -> sa.Select[Any]:
+    view, newest = vote_spans.c, upto_seq
+    ends = (view.replaced_seq, view.superseded_seq)
+    stands: list[sa.ColumnElement[bool]] = [end.is_(None) for end in ends]
+    if newest is not None:
+        stands = [view.seq <= newest, *(end.is_(None) | (end > newest) for end in ends)]
+    about = completions.c
+    answer = (choices.c.completion_id == view.target_id) & (choices.c.choice_index == view.target_index)
+    columns = [about.thread_id, about.model, about.parent, about.consent.label("completion_consent"), choices.c.address]
+    joined = vote_spans.join(completions, about.id == view.target_id).join(choices, answer)
+    return sa.select(vote_spans, *columns).select_from(joined).where(*stands, about.erased == 0).order_by(view.seq)
+
+
+def _sibling_addresses(connection: sa.Connection, rows: Any) -> dict[tuple[str, int], str]:
+    wanted = {(item["id"], item["index"]) for row in rows if row["kind"] == "choice" for item in row["value"]["over"]}
+    found = {}
+    for completion_id in sorted({completion_id for completion_id, _ in wanted}):
+        for choice in connection.execute(choices.select().where(choices.c.completion_id == completion_id)):
+            found[completion_id, choice.choice_index] = choice.address
+    return {key: found[key] for key in sorted(wanted)}
+
+
+def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[str, int], str]) -> CurrentVote:
+    same = ("seq", "id", "at", "principal", "target_id", "target_index", "kind", "value", "thread_id", "model")
+    over = [(item["id"], item["index"]) for item in row["value"]["over"]] if row["kind"] == "choice" else []
+    return CurrentVote(
+        **{name: row[name] for name in same},
+        reason=tuple(row["reason"]),
+        consent=min(Consent(row["consent"]), Consent(row["completion_consent"]), key=NARROWEST_FIRST.index),
+        prompt=tuple(chain(tree, row["parent"])),
+        answer=text_of(tree[row["address"]].parts),
+        over=tuple(Sibling(id=key[0], index=key[1], text=text_of(tree[siblings[key]].parts)) for key in over),
+    )
+
+
+def edited_threads(connection: sa.Connection, principal: str, upto_seq: int | None) -> frozenset[str]:
+    wanted = sa.select(completions.c.thread_id).distinct().join(events, events.c.target_id == completions.c.id)
+    wanted = wanted.where(events.c.principal == principal, events.c.kind == "edit")
+    if upto_seq is not None:
+        wanted = wanted.where(events.c.seq <= upto_seq)
+    return frozenset(connection.execute(wanted).scalars())
