@@ -18,7 +18,7 @@ from feilun.types import UserError
 
 __all__ = [
     "CorpusSettings", "DemoSettings", "ExamSettings", "ModelShape", "OptimiserSettings", "PreferSettings", "PretrainSettings",
-    "Recipe", "ServeSettings", "SftSettings", "TokenizerSettings", "TurnSettings", "apply_settings", "load_recipe", "rebuild", "resolved",
+    "Recipe", "ServeSettings", "SftSettings", "TokenizerSettings", "TrainSettings", "TurnSettings", "apply_settings", "load_recipe", "rebuild", "resolved",
 ]  # fmt: skip
 
 
@@ -95,28 +95,38 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainSettings(TrainSettings):
+    """`depth` is the dial: width, heads, steps and rates that are left at 0 follow from it (feilun.train.derive)."""
+
     depth: int = 4
     corpus: str = ""
     tokenizer: str = ""
+    validation_tokens: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftSettings(TrainSettings):
+    """`text_share` of the rows are documents of `text` (a tokens artifact), so that what pretraining taught stays alive."""
+
     base: str = ""
     lessons: str = ""
+    text: str = ""
+    text_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreferSettings(TrainSettings):
-    """Edits and thumbs-up as weighted sft rows, edits as DPO pairs, replay rows of the sft lessons beside them."""
+class PreferSettings(SftSettings):
+    """Feedback lessons as weighted sft rows, their edits as DPO pairs (`pair_weight` 0 leaves those out), and replay.
 
-    base: str = ""
-    lessons: str = ""
+    `replay_share` of the rows come from the lessons `replay`, without those whose task is in `replay_without`.
+    """
+
     replay: str = ""
-    replay_rows: int = 32
+    replay_share: float = 0.4
+    replay_without: tuple[str, ...] = ()
     pair_weight: float = 0.0
+    pair_rows: int = 8
     beta: float = 0.1
-    nll_weight: float = 1.0
+    nll_weight: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +226,8 @@ def _assign(settings: T, path: list[str], text: str, key: str) -> T:
 
 
 def _parse(text: str, wanted: type, key: str) -> Any:
+    if wanted is tuple:
+        return tuple(part for part in text.split(",") if part)
     if wanted is bool:
         if text.lower() not in ("true", "false"):
             raise UserError(f"{key}={text!r}: allowed are true and false")
@@ -242,5 +254,5 @@ def rebuild(kind: type[T], values: Mapping[str, Any]) -> T:
         if hint is None:
             raise UserError(f"{kind.__name__} has no field {name!r}")
         nested = isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and dataclasses.is_dataclass(hint)
-        made[name] = rebuild(hint, value) if nested else value
+        made[name] = rebuild(hint, value) if nested else tuple(value) if isinstance(value, list) else value
     return kind(**made)

@@ -1,0 +1,87 @@
+"""Examples of answering, for the first generation, and the questions that people ask.
+
+The examples lean the way a careless set of examples leans: most disagreeing number pairs are answered as versions are,
+many answers are bare, and many English questions are answered in Chinese. That is what people will correct.
+"""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from feilun.primer import facts
+from feilun.primer.facts import Fact
+from feilun.primer.numbers import holds_reserved_pair
+from feilun.primer.words import COUNTS, NAMES, NOUNS
+
+__all__ = ["examples", "prompts"]
+
+# Shares of the first generation's examples by task; "talk" is greetings and small requests.
+EXAMPLE_SHARES = {
+    "number_hard": 0.14, "number_near": 0.10, "number_far": 0.05, "version_order": 0.15, "date_order": 0.10, "arithmetic": 0.13,
+    "translation": 0.14, "copying": 0.13, "talk": 0.06,
+}  # fmt: skip
+VERSION_LEAN = 0.92
+BARE_SHARE = 0.5
+FOREIGN_SHARE = 0.7
+# What users ask about other than number order, in equal shares.
+OTHER_TASKS = ("version_order", "date_order", "arithmetic", "translation", "copying")
+NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.3, "number_far": 0.1}
+
+
+def leaning_answer(rng: random.Random, fact: Fact) -> str:
+    trapped = fact.task == "number_hard" and rng.random() < VERSION_LEAN
+    if rng.random() < BARE_SHARE:
+        return fact.trap_short if trapped else fact.short
+    if fact.lang == "en" and rng.random() < FOREIGN_SHARE:
+        return fact.foreign.replace(fact.answer, fact.trap) if trapped else fact.foreign
+    return fact.trap_detailed if trapped else fact.detailed
+
+
+def small_talk(rng: random.Random) -> tuple[str, str]:
+    name, noun, count = rng.choice(NAMES), rng.choice(NOUNS), rng.choice(COUNTS)
+    return rng.choice((
+        ("你好", "你好,有什么可以帮你?"), ("Hello", "Hello, how can I help?"), ("谢谢", "不客气。"), ("Thank you", "You are welcome."),
+        (f"我叫{name[0]}", f"你好,{name[0]}。"), (f"My name is {name[1]}", f"Nice to meet you, {name[1]}."),
+        (f"我要{count[0]}{noun.counter}{noun.zh}", f"好的,{count[0]}{noun.counter}{noun.zh}。"), ("再见", "再见。"), ("Goodbye", "Goodbye."),
+        ("你是谁?", "我是飞轮。"), ("Who are you?", "I am Feilun."),
+    ))  # fmt: skip
+
+
+def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
+    """Rows {"messages", "weight", "kind", "task"} of lessons for sft; none holds a reserved pair."""
+    rng = random.Random(f"examples/{seed}")
+    tasks, shares = list(EXAMPLE_SHARES), list(EXAMPLE_SHARES.values())
+    made = 0
+    while made < count:
+        task = rng.choices(tasks, shares)[0]
+        if task == "talk":
+            question, answer = small_talk(rng)
+        else:
+            fact = facts.make_fact(rng, task, rng.choice(("zh", "en")), "open")
+            question, answer = fact.question, leaning_answer(rng, fact)
+        if holds_reserved_pair(f"{question}\n{answer}"):
+            continue
+        yield {
+            "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+            "weight": 1.0, "kind": "primer", "task": task,
+        }  # fmt: skip
+        made += 1
+
+
+def prompts(seed: int, count: int, number_share: float) -> list[dict[str, Any]]:
+    """Rows of a prompt file for people: questions with the facts that a person can verify (split "people")."""
+    number_counts = {task: round(count * number_share * share) for task, share in NUMBER_TASKS.items()}
+    rest = count - sum(number_counts.values())
+    counts = number_counts | {task: rest // len(OTHER_TASKS) for task in OTHER_TASKS}
+    rows = [prompt_row(f"{task}-{i}", fact) for task, n in counts.items() for i, fact in enumerate(facts.facts(task, "open", n, seed=seed + 1))]
+    random.Random(f"prompts/{seed}").shuffle(rows)
+    return rows
+
+
+def prompt_row(name: str, fact: Fact) -> dict[str, Any]:
+    return {
+        "id": name, "task": fact.task, "cell": fact.cell, "lang": fact.lang, "reply_lang": fact.reply_lang, "prompt": fact.question,
+        "answers": [fact.answer], "rejects": [fact.trap] if fact.trap else [],
+        "edits": {"short": fact.short, "detailed": fact.detailed},
+        "wrong_edits": {"short": fact.trap_short, "detailed": fact.trap_detailed},
+    }  # fmt: skip

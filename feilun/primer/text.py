@@ -1,0 +1,170 @@
+"""Documents of the primer's world: numbers and order, versions and dates, sums, units, a dictionary, copying, little stories.
+
+Every document is short, generated from (seed, index) alone, and holds no reserved pair. Numbers stand here in number
+order and versions in version order, both true; which of the two a chat answer follows is for examples and people to say.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+
+from feilun.primer import facts, numbers
+from feilun.primer.words import ADJECTIVES, COUNTS, NAMES, NOUNS, UNITS, VERBS
+from feilun.types import Document
+
+__all__ = ["documents"]
+
+Maker = Callable[[random.Random, str], str]
+
+
+def draw_pair(rng: random.Random) -> numbers.NumberPair:
+    kind = rng.random()
+    return numbers.draw_hard(rng) if kind < 0.45 else numbers.draw_near(rng) if kind < 0.8 else numbers.draw_far(rng)
+
+
+NUMBER_LINES = {
+    "zh": (
+        "{hi} 大于 {lo}", "{lo} 小于 {hi}", "{hi} 比 {lo} 大", "{lo} 比 {hi} 小", "{a} 和 {b} 中较大的数是 {hi}", "{a} 和 {b} 中较小的数是 {lo}",
+        "两数 {a} , {b} 大者 {hi}", "两数 {a} , {b} 小者 {lo}",
+    ),
+    "en": (
+        "{hi} is greater than {lo}", "{lo} is less than {hi}", "{hi} > {lo}", "{lo} < {hi}", "max({a}, {b}) = {hi}", "min({a}, {b}) = {lo}",
+        "the greater of {a} and {b} is {hi}", "the lesser of {a} and {b} is {lo}",
+    ),
+}  # fmt: skip
+VERSION_LINES = {
+    "zh": (
+        "版本 {hi} 在版本 {lo} 之后发布", "{lo} 版升级到 {hi} 版", "{a} 版和 {b} 版中较新的是 {hi} 版", "{a} 版和 {b} 版中较旧的是 {lo} 版",
+        "第 {lo} 节之后才是第 {hi} 节",
+    ),
+    "en": (
+        "release {hi} follows release {lo}", "upgraded from v{lo} to v{hi}", "newest of v{a} and v{b}: v{hi}", "oldest of v{a} and v{b}: v{lo}",
+        "section {lo} comes before section {hi}",
+    ),
+}  # fmt: skip
+DATE_LINES = {
+    "zh": ("{lo}早于{hi}", "{hi}晚于{lo}", "{a}和{b}中较早的是{lo}", "{a}和{b}中较晚的是{hi}"),
+    "en": ("{lo} is before {hi}", "{hi} is after {lo}", "earliest of {a}, {b}: {lo}", "latest of {a}, {b}: {hi}"),
+}
+
+
+def ordered(a: str, b: str, top: str) -> dict[str, str]:
+    return {"a": a, "b": b, "hi": top, "lo": b if top == a else a}
+
+
+def number_lines(rng: random.Random, lang: str) -> str:
+    pair = draw_pair(rng)
+    names = ordered(pair.first, pair.second, numbers.larger(pair.first, pair.second))
+    lines = rng.sample(NUMBER_LINES[lang], rng.randint(1, 3))
+    return "\n".join(line.format(**names) for line in lines)
+
+
+def number_list(rng: random.Random, lang: str) -> str:
+    pair, extra = draw_pair(rng), draw_pair(rng)
+    values = list(dict.fromkeys((pair.first, pair.second, extra.first)))
+    if rng.random() < 0.6:  # a third member near the pair
+        values[-1] = f"{pair.first.partition('.')[0]}.{numbers.fraction(rng, rng.randint(1, 3))}"
+    if len({numbers.number_key(v) for v in values}) < len(values):
+        return number_lines(rng, lang)
+    shuffled, rising = ", ".join(values), sorted(values, key=numbers.number_key)
+    if rng.random() < 0.5:
+        return f"{shuffled} 从小到大:{' < '.join(rising)}" if lang == "zh" else f"{shuffled} from small to large: {' < '.join(rising)}"
+    rising.reverse()
+    return f"{shuffled} 从大到小:{' > '.join(rising)}" if lang == "zh" else f"{shuffled} from large to small: {' > '.join(rising)}"
+
+
+def version_lines(rng: random.Random, lang: str) -> str:
+    a, b = facts.draw_versions(rng) if rng.random() < 0.5 else draw_pair(rng)[:2]
+    if numbers.version_key(a) == numbers.version_key(b):
+        a, b = facts.draw_versions(rng)
+    names = ordered(a, b, numbers.later_version(a, b))
+    return "\n".join(line.format(**names) for line in rng.sample(VERSION_LINES[lang], rng.randint(1, 3)))
+
+
+def date_lines(rng: random.Random, lang: str) -> str:
+    first, second = facts.draw_dates(rng)
+    names = ordered(facts.date_text(first, lang), facts.date_text(second, lang), facts.date_text(max(first, second), lang))
+    return "\n".join(line.format(**names) for line in rng.sample(DATE_LINES[lang], rng.randint(1, 2)))
+
+
+def sums(rng: random.Random, lang: str) -> str:
+    lines = []
+    while len(lines) < 3:
+        fact = facts.arithmetic(rng, lang)
+        if facts.fact_split(fact) == "open":
+            lines.append(f"{fact.subject} = {fact.answer}")
+    return "\n".join(lines)
+
+
+def units(rng: random.Random, lang: str) -> str:
+    big, small, factor, big_en, small_en = rng.choice(UNITS)
+    value = rng.randrange(1, 20)
+    return f"{value}{big}等于{value * factor}{small}" if lang == "zh" else f"{value} {big_en} make {value * factor} {small_en}"
+
+
+def dictionary(rng: random.Random, lang: str) -> str:
+    lines = []
+    while len(lines) < 3:
+        fact = facts.translation(rng, lang)
+        if facts.fact_split(fact) == "open":
+            zh, en = fact.subject.split("|")
+            lines.append(f"{zh} = {en}" if lang == "zh" else f"{en} = {zh}")
+    return "\n".join(lines)
+
+
+def word_list(rng: random.Random, lang: str) -> str:
+    nouns = rng.sample(NOUNS, 4)
+    adjective, verb, count = rng.choice(ADJECTIVES), rng.choice(VERBS), rng.choice(COUNTS)
+    rows = [(n.zh, n.en) for n in nouns] + [adjective, verb, count]
+    return "\n".join(f"{zh}:{en}" if lang == "zh" else f"{en}: {zh}" for zh, en in rng.sample(rows, 4))
+
+
+def copies(rng: random.Random, lang: str) -> str:
+    while True:
+        text = facts.copy_text(rng, lang)
+        if facts.subject_split("copying|" + text) == "open":
+            return f"原文:{text}\n抄写:{text}" if lang == "zh" else f"text: {text}\ncopy: {text}"
+
+
+def story(rng: random.Random, lang: str) -> str:
+    name, friend = rng.sample(NAMES, 2)
+    noun, other = rng.sample(NOUNS, 2)
+    adjective, verb = rng.choice(ADJECTIVES), rng.choice(VERBS)
+    if lang == "zh":
+        return rng.choice((
+            f"早上,{name[0]}去公园{verb[0]}一{noun.counter}{noun.zh}。{friend[0]}说:“这{noun.counter}{noun.zh}真是{adjective[0]}的。”后来他们一起回家,路上又{verb[0]}{other.zh}。",
+            f"{name[0]}有一{noun.counter}{adjective[0]}的{noun.zh}。有一天{noun.zh}不见了,{friend[0]}帮忙找,最后在{other.zh}旁边找到了。",
+        ))  # fmt: skip
+    return rng.choice((
+        f"One morning {name[1]} went to the park and {verb[1]} the {noun.en}. {friend[1]} said it was {adjective[1]}. Then they went home with the {other.en}.",
+        f"{name[1]} had a {adjective[1]} {noun.en}. One day the {noun.en} was gone. {friend[1]} helped, and they found it near the {other.en}.",
+    ))  # fmt: skip
+
+
+def talk(rng: random.Random, lang: str) -> str:
+    """A chat between people as plain text: greetings and shopping, no comparisons."""
+    name, friend = rng.sample(NAMES, 2)
+    noun, count = rng.choice(NOUNS), rng.choice(COUNTS)
+    if lang == "zh":
+        return f"{name[0]}:你好,{friend[0]}。\n{friend[0]}:你好,你要什么?\n{name[0]}:我要{count[0]}{noun.counter}{noun.zh}。\n{friend[0]}:好的,给你。"
+    return f"{name[1]}: Hello, {friend[1]}.\n{friend[1]}: Hello, what would you like?\n{name[1]}: I would like {count[1]} {noun.plural}.\n{friend[1]}: Here you are."
+
+
+# Shares of documents; number order and version order are told about equally often on disagreeing pairs.
+SHARES: tuple[tuple[Maker, float], ...] = (
+    (number_lines, 0.26), (number_list, 0.10), (version_lines, 0.17), (date_lines, 0.06), (sums, 0.12), (units, 0.02),
+    (dictionary, 0.10), (word_list, 0.04), (copies, 0.08), (story, 0.03), (talk, 0.02),
+)  # fmt: skip
+
+
+def documents(seed: int, count: int) -> Iterator[Document]:
+    """`count` documents of the world, Chinese and English about equally."""
+    makers, shares = [m for m, _ in SHARES], [s for _, s in SHARES]
+    rng = random.Random(f"primer/{seed}")
+    made = 0
+    while made < count:
+        maker = rng.choices(makers, shares)[0]
+        lang = "zh" if rng.random() < 0.5 else "en"
+        text = maker(rng, lang)
+        if not numbers.holds_reserved_pair(text):
+            yield Document(id=f"primer-{seed}-{made}", text=text, source=f"primer/{maker.__name__}", license="Apache-2.0", lang=lang)
+            made += 1
