@@ -5,9 +5,11 @@ import polars as pl
 __all__ = ["language_of", "primary_tag"]
 
 SAMPLE_CHARS = 2000
-MIN_HAN_SHARE = 0.25
+MIN_HAN_SHARE = 0.2
 MAX_KANA_SHARE = 0.05
-MIN_LATIN_SHARE = 0.95
+MIN_ASCII_SHARE = 0.8
+# Accented Latin counts here: French has about 3.5 %, German and Spanish 1.5-2 %.
+MAX_OTHER_SHARE = 0.01
 SCRIPTS = {"han": (r"\p{Han}+", 3), "kana": (r"[\p{Hiragana}\p{Katakana}]+", 3), "ascii": ("[A-Za-z]+", 1)}
 
 
@@ -33,6 +35,6 @@ def language_of(texts: pl.Series) -> pl.Series:
     frame = pl.DataFrame({**counts, "other": other})
     letters = pl.sum_horizontal("han", "kana", "ascii", "other")
     zh = (pl.col("han") > MIN_HAN_SHARE * letters) & (pl.col("kana") <= MAX_KANA_SHARE * pl.col("han"))
-    en = (letters > 0) & (pl.col("ascii") >= MIN_LATIN_SHARE * letters)
+    en = (letters > 0) & (pl.col("ascii") >= MIN_ASCII_SHARE * letters) & (pl.col("other") <= MAX_OTHER_SHARE * letters)
     verdict = pl.when(zh).then(pl.lit("zh")).when(en).then(pl.lit("en")).otherwise(pl.lit("und"))
     return frame.select(verdict.alias("lang")).to_series()

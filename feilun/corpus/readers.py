@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-from feilun.corpus.encodings import BYTE_ORDER_MARK, decode_line, decode_stream, detect_encoding
+from feilun.corpus.encodings import BYTE_ORDER_MARK, LineDecoder, decode_stream, detect_encoding
 from feilun.corpus.sources import PACKED_SUFFIX, Source, kind_of
 from feilun.types import UserError
 
@@ -102,7 +102,7 @@ def _unpack(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _read_text(source: Source) -> Iterator[Row]:
-    encoding = detect_encoding(_content(source))
+    encoding = detect_encoding(lambda: _content(source))
     if encoding is None:
         head = next(_content(source), b"")[: HEAD_CHARS * 4]
         yield _lost(source.name, "undecodable", head.decode("utf-8", errors="replace"))
@@ -139,10 +139,11 @@ def _cut(text: str) -> int:
 
 
 def _read_lines(source: Source) -> Iterator[Row]:
+    decoder = LineDecoder(lambda: _content(source))
     first_fault: Row | None = None
     any_good = False
     for number, line in enumerate(_lines(_content(source)), 1):
-        row = _read_line(source, f"{source.name}:{number}", line, number == 1)
+        row = _read_line(source, f"{source.name}:{number}", line, decoder)
         if row is None:
             continue
         any_good = any_good or row.reason is None
@@ -171,17 +172,17 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
         yield b"".join(held) if num_bytes <= MAX_LINE_BYTES else None
 
 
-def _read_line(source: Source, origin: str, line: bytes | None, is_first: bool) -> Row | None:
+def _read_line(source: Source, origin: str, line: bytes | None, decoder: LineDecoder) -> Row | None:
     if line is None:
         return _lost(origin, "oversized_row", f"a line of more than {MAX_LINE_BYTES >> 20} MiB")
     if not line.strip():
         return None
-    decoded = decode_line(line)
+    decoded = decoder.decode(line)
     if decoded is None:
         return _lost(origin, "undecodable", line[: HEAD_CHARS * 4].decode("utf-8", errors="replace"))
     text, encoding = decoded
     try:
-        value = json.loads(text.removeprefix(BYTE_ORDER_MARK) if is_first else text)
+        value = json.loads(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError):
         return _lost(origin, "malformed_row", text)
     return _row_of(source, origin, value, text, encoding)
