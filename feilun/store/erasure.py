@@ -18,14 +18,8 @@ def forget(connection: sa.Connection, principal: str) -> Erasure:
     # Nobody's name: rows of one erasure stay together, and nothing leads back to the person.
     nobody = f"erased:{uuid7()}"
     emptied: dict[str, Any] = {
-        "principal": nobody,
-        "value": None,
-        "reason": [],
-        "idempotency_key": None,
-        "body_hash": "",
-        "slot": "",
-        "erased": 1,
-    }
+        "principal": nobody, "value": None, "reason": [], "idempotency_key": None, "body_hash": "", "slot": "", "erased": 1,
+    }  # fmt: skip
     connection.execute(choices.update().where(choices.c.completion_id.in_(mine)).values(address=""))
     connection.execute(events.update().where(events.c.principal == principal).values(emptied))
     connection.execute(messages.delete().where(messages.c.principal == principal))
