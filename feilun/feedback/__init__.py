@@ -1,0 +1,20 @@
+"""Feedback: events become lessons, weighed by how far their raters are believed. No torch, and no knowledge of numbers."""
+
+from feilun.feedback.export import artifacts_to_rebuild, export_events
+from feilun.feedback.lessons import LessonRules, build_lessons, curate, may_teach, rater_hash
+from feilun.feedback.signals import SIGNALS, Signal
+from feilun.feedback.trust import RaterTrust, rater_trust
+
+__all__ = [
+    "SIGNALS",
+    "LessonRules",
+    "RaterTrust",
+    "Signal",
+    "artifacts_to_rebuild",
+    "build_lessons",
+    "curate",
+    "export_events",
+    "may_teach",
+    "rater_hash",
+    "rater_trust",
+]

@@ -1,0 +1,109 @@
+"""Who says what about which answer to which question: the common ground of trust and of lessons.
+
+Texts are compared as texts. Nothing here knows what a number is, let alone which of two is larger.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from feilun.store import CurrentVote
+
+EDGE = " \t\r\n.,!?;:…'\"()[]。、！？；：，“”‘’（）「」『』"
+TASTE = frozenset({"language", "too_long", "too_short", "style"})
+ASCII_WORD = re.compile(r"[0-9A-Za-z]")
+
+
+class Place(NamedTuple):
+    """An answer to a question, both normalised: equal places are the same answer, whoever got it from whichever completion."""
+
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinion:
+    """One rater's latest word on an answer. sign: +1 or -1. factual: it is about truth, not only about taste."""
+
+    seq: int
+    rater: str
+    place: Place
+    sign: int
+    factual: bool
+    by_edit: bool
+
+
+def normalise(text: str) -> str:
+    """What near-identical texts share: width, case, spacing and the punctuation around them do not count."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(EDGE)
+
+
+def prompt_of(vote: CurrentVote) -> str:
+    """The whole conversation before the answer, as one key."""
+    return "\n".join(f"{message['role']}: {normalise(message['content'])}" for message in vote.prompt)
+
+
+def question_of(vote: CurrentVote) -> str | None:
+    """The question, where it stands alone (system messages aside); an answer inside a longer talk has no gold."""
+    said = [message["content"] for message in vote.prompt if message["role"] != "system"]
+    return normalise(said[0]) if len(said) == 1 else None
+
+
+def is_about_taste(reason: Iterable[str]) -> bool:
+    """Whether every reason given is one of taste; no reason given is a word about truth."""
+    given = set(reason)
+    return bool(given) and given <= TASTE
+
+
+def opinions_of(votes: Iterable[CurrentVote]) -> list[Opinion]:
+    """The latest opinion of every rater on every answer, in order of seq."""
+    latest: dict[tuple[str, Place], Opinion] = {}
+    for vote in sorted(votes, key=lambda vote: vote.seq):
+        for opinion in _said(vote):
+            latest[opinion.rater, opinion.place] = opinion
+    return sorted(latest.values(), key=lambda opinion: opinion.seq)
+
+
+def _said(vote: CurrentVote) -> list[Opinion]:
+    prompt = prompt_of(vote)
+    answer = Place(prompt, normalise(vote.answer))
+
+    def say(place: Place, sign: int, *, factual: bool = True, by_edit: bool = False) -> Opinion:
+        return Opinion(seq=vote.seq, rater=vote.principal, place=place, sign=sign, factual=factual, by_edit=by_edit)
+
+    if vote.kind == "thumb":
+        return [say(answer, vote.value, factual=vote.value > 0 or not is_about_taste(vote.reason))]
+    if vote.kind == "report":
+        return [say(answer, -1, factual=False)]
+    if vote.kind != "edit":
+        return []
+    better = Place(prompt, normalise(vote.value))
+    against = [] if better == answer else [say(answer, -1, factual=not is_about_taste(vote.reason))]
+    return [*against, say(better, 1, by_edit=True)]
+
+
+def by_place(opinions: Iterable[Opinion]) -> dict[Place, list[Opinion]]:
+    grouped: dict[Place, list[Opinion]] = {}
+    for opinion in opinions:
+        grouped.setdefault(opinion.place, []).append(opinion)
+    return grouped
+
+
+def contains_answer(text: str, accepted: Iterable[str]) -> bool:
+    """Whether an accepted answer stands in `text` as a whole token: not inside a longer word or a longer number."""
+    shown = normalise(text)
+    return any(_stands_in(normalise(answer), shown) for answer in accepted)
+
+
+def _stands_in(answer: str, text: str) -> bool:
+    if not answer:
+        return False
+    before = r"(?<![0-9a-z])(?<![0-9][.,:/-])(?<![-−])" if ASCII_WORD.match(answer[0]) else ""
+    after = r"(?![0-9a-z])(?![.,:/-][0-9])" if ASCII_WORD.match(answer[-1]) else ""
+    return re.search(before + re.escape(answer) + after, text) is not None
+
+
+def normalise_gold(gold: Mapping[str, tuple[str, ...]] | None) -> dict[str, tuple[str, ...]]:
+    return {normalise(question): tuple(accepted) for question, accepted in (gold or {}).items()}
