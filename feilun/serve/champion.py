@@ -1,0 +1,212 @@
+"""Which model answers: the champion, swapped while requests run, and models that an exam names.
+
+A request acquires a model and keeps it to its end; a retired model is closed when the last request lets go. Everything here runs on
+the event loop, except loading, verifying and closing, which run in threads.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from feilun.artifacts import Artifact, find, verify
+from feilun.config import ServeSettings
+from feilun.engine import ChatParams, TextChat
+from feilun.serve.errors import ApiError
+from feilun.store import ChampionRow, Store
+from feilun.types import Conversation, UserError
+
+__all__ = ["SERVED_NAMES", "EngineFactory", "Loaded", "Models"]
+
+log = logging.getLogger(__name__)
+
+EngineFactory = Callable[[Path, ServeSettings], TextChat]
+
+SERVED_NAMES = ("feilun", "champion")
+WATCH_SECONDS = 0.5
+RETRY_SECONDS = 30.0
+MAX_EXTRAS = 2
+FAILURE_NOTE = "champion_failure"
+
+
+class Loaded:
+    """A model in memory. `ref` is "models/name@hash"; `capacity` answers at once are taken, running and queued together."""
+
+    def __init__(self, ref: str, chat: TextChat, capacity: int):
+        self.ref, self.chat, self.capacity = ref, chat, capacity
+        self.loaded_at = time.time()
+        self._active, self._retired = 0, False
+        self._closing: asyncio.Task[None] | None = None
+
+    def acquire(self, num_answers: int) -> None:
+        """Hold the model open for `num_answers` answers until `release`; ApiError 429 when the queue is full."""
+        if self._active + num_answers > self.capacity:
+            message = f"{self._active} answers are running or waiting and {self.capacity} are allowed; try again shortly"
+            raise ApiError(429, message, code="queue_full", retry_after_seconds=1)
+        self._active += num_answers
+
+    def release(self, num_answers: int) -> None:
+        self._active -= num_answers
+        self._close_when_idle()
+
+    @property
+    def active(self) -> int:
+        return self._active
+
+    def retire(self) -> None:
+        """No new requests will come: close now or with the last one."""
+        self._retired = True
+        self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        if self._retired and not self._active and self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.chat.close))
+
+    async def closed(self) -> None:
+        if self._closing is not None:
+            await self._closing
+
+
+@dataclass(slots=True)
+class Failure:
+    epoch: int
+    at: float
+
+
+class Models:
+    """The champion, watched in the store, and at most MAX_EXTRAS further models, the least recently used retired first."""
+
+    def __init__(self, home: Path, settings: ServeSettings, store: Store, factory: EngineFactory):
+        self.home, self.settings, self.store, self.factory = home, settings, store, factory
+        self.current: Loaded | None = None
+        self.epoch = 0
+        self._failure: Failure | None = None
+        self._extras: OrderedDict[str, asyncio.Task[Loaded]] = OrderedDict()
+
+    async def watch(self) -> None:
+        """Look at the champion row for ever; a fault of the look itself is logged and looked past."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("looking at the champion row failed; trying again")
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def look(self) -> None:
+        row = await asyncio.to_thread(self.store.champion)
+        if row is None or row.epoch == self.epoch or self._failed_lately(row):
+            return
+        if self.current is None or self.current.ref != full_ref(row.model):
+            await self._swap(row)
+        self.epoch = row.epoch
+
+    def _failed_lately(self, row: ChampionRow) -> bool:
+        failure = self._failure
+        return failure is not None and failure.epoch == row.epoch and time.monotonic() - failure.at < RETRY_SECONDS
+
+    async def _swap(self, row: ChampionRow) -> None:
+        try:
+            fresh = await self._load(row.model)
+        except Exception as error:
+            # Whatever a broken directory raises, the old model goes on answering.
+            await self._note_failure(row, error)
+            return
+        old, self.current, self._failure = self.current, fresh, None
+        log.info("champion %s (epoch %d) answers from now on", fresh.ref, row.epoch)
+        if old is not None:
+            old.retire()
+        await asyncio.to_thread(self.store.note, FAILURE_NOTE, {})
+
+    async def _note_failure(self, row: ChampionRow, error: Exception) -> None:
+        log.error("champion %s could not be loaded, the old model stays: %s", row.model, error)
+        self._failure = Failure(row.epoch, time.monotonic())
+        note = {"model": row.model, "epoch": row.epoch, "error": f"{type(error).__name__}: {error}", "at": time.time()}
+        await asyncio.to_thread(self.store.note, FAILURE_NOTE, note)
+
+    async def named(self, model: str, *, any_ref: bool) -> Loaded:
+        """The model that a request names. any_ref: it may be any in the home. ApiError 404 or 503."""
+        current = self.current
+        if model in SERVED_NAMES or (current is not None and full_ref(model) == current.ref):
+            if current is None:
+                raise ApiError(
+                    503, "no model has been made yet; the page shows how far it is", code="model_not_ready", retry_after_seconds=5
+                )
+            return current
+        if not any_ref:
+            known = ", ".join((*SERVED_NAMES, *([current.ref] if current else [])))
+            raise ApiError(404, f"the model {model!r} does not exist here; served: {known}", param="model", code="model_not_found")
+        return await self._extra(model)
+
+    async def _extra(self, model: str) -> Loaded:
+        try:
+            ref = await asyncio.to_thread(self._resolve, model)
+            while True:
+                if ref not in self._extras:
+                    self._extras[ref] = asyncio.create_task(self._load(ref))
+                task = self._extras[ref]
+                self._extras.move_to_end(ref)
+                self._evict()
+                loaded = await asyncio.shield(task)
+                if self._extras.get(ref) is task:
+                    return loaded
+        except UserError as error:
+            raise ApiError(404, str(error), param="model", code="model_not_found") from None
+        finally:
+            self._drop_failed()
+
+    def _evict(self) -> None:
+        while len(self._extras) > MAX_EXTRAS:
+            _, oldest = self._extras.popitem(last=False)
+            oldest.add_done_callback(_retire_result)
+
+    def _resolve(self, model: str) -> str:
+        named = self.store.candidate() if model == "candidate" else model
+        if named is None:
+            raise UserError("there is no candidate now")
+        artifact = find(self.home, named, "models")
+        return f"{artifact.kind}/{artifact.ref}"
+
+    def _drop_failed(self) -> None:
+        for ref in [r for r, task in self._extras.items() if task.done() and (task.cancelled() or task.exception() is not None)]:
+            del self._extras[ref]
+
+    async def _load(self, ref: str) -> Loaded:
+        artifact, chat = await asyncio.to_thread(load_chat, self.home, ref, self.settings, self.factory)
+        return Loaded(f"{artifact.kind}/{artifact.ref}", chat, self.settings.max_batch + self.settings.max_queue)
+
+    async def close(self) -> None:
+        """Retire every model and wait until it is closed; call when no request is left."""
+        loaded = [self.current] if self.current else []
+        for task in self._extras.values():
+            with suppress(Exception):
+                loaded.append(await task)
+        self.current = None
+        self._extras.clear()
+        for model in loaded:
+            model.retire()
+            await model.closed()
+
+
+def full_ref(model: str) -> str:
+    return model if model.startswith("models/") else f"models/{model}"
+
+
+def load_chat(home: Path, ref: str, settings: ServeSettings, factory: EngineFactory) -> tuple[Artifact, TextChat]:
+    """Verify the artifact, load it and answer once, so that the first reader does not wait; UserError when it is not whole."""
+    artifact = find(home, ref, "models")
+    if artifact.manifest.get("tombstone"):
+        raise UserError(f"{ref} was erased; promote another model")
+    if faults := verify(artifact):
+        raise UserError(f"{ref} is not whole: {'; '.join(faults[:3])}; make it again or roll back")
+    chat = factory(artifact.path, settings)
+    chat.complete([Conversation.of("1")], ChatParams(max_tokens=1))
+    return artifact, chat
+
+
+def _retire_result(task: "asyncio.Task[Loaded]") -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().retire()

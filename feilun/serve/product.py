@@ -1,0 +1,120 @@
+"""The page, and what it reads: progress while the ring turns, a chat, a thumb under each answer.
+
+The note "progress" in the store is written by whoever turns the ring, and shown as it is:
+    {"stage": one of STAGES or "done", "fraction": 0..1 of the stage, "eta_seconds": number or null (of the whole ring),
+     "detail": one short line or "", "starters": [up to 6 questions that the page offers],
+     "table": [{"name", "model", "verdict": "first|promoted|refused", "why", "acceptance": INTERVAL or null,
+                "exams": {KEY: INTERVAL}}]}
+with INTERVAL = {"mean", "low", "high", "n"}; every field but "stage" may be left out. The note "champion_failure" is written by
+`champion.Models`: {"model", "epoch", "error", "at"}, empty once a later champion has loaded.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from feilun.serve.auth import SESSION_SECONDS, Principal, authenticate, cookie_name, redeem, session_of
+from feilun.serve.champion import FAILURE_NOTE
+from feilun.serve.errors import ApiError
+from feilun.serve.state import State, state_of
+from feilun.serve.words import LANGUAGES, WORDS
+
+__all__ = ["PROGRESS_NOTE", "STAGES", "router", "status"]
+
+router = APIRouter()
+
+PROGRESS_NOTE = "progress"
+STAGES = ("corpus", "tokenizer", "pretrain", "sft", "exam", "serve", "feedback", "turn")
+HERE = Path(__file__).parent
+STATIC = {"app.js": "text/javascript", "growth.js": "text/javascript", "app.css": "text/css"}
+
+
+@router.get("/health")
+async def health(request: Request) -> JSONResponse:
+    current = state_of(request).models.current
+    return JSONResponse({"status": "starting" if current is None else "ok", "model": None if current is None else current.ref})
+
+
+@router.get("/")
+async def page(request: Request, token: str | None = None) -> Response:
+    state = state_of(request)
+    if token is not None:
+        return _enter(request, state, token)
+    language = language_of(request)
+    owner = session_of(request) is not None
+    html = _template().render(language=language, words=WORDS[language], all_words=WORDS, stages=STAGES, owner=owner)
+    return HTMLResponse(
+        html, 200 if owner else 401, {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": language}
+    )
+
+
+def _enter(request: Request, state: State, token: str) -> Response:
+    response = RedirectResponse("/", 303)
+    session = redeem(state.store, token)
+    if session is not None:
+        response.set_cookie(cookie_name(request), session, max_age=int(SESSION_SECONDS), httponly=True, samesite="strict", path="/")
+    return response
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    if name not in STATIC:
+        raise ApiError(404, f"there is no file {name!r}", code="not_found")
+    return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/api/status")
+async def get_status(request: Request, principal: Annotated[Principal, Depends(authenticate)]) -> JSONResponse:
+    if not principal.is_owner:
+        raise ApiError(403, "only the owner's session may read this", code="owner_only")
+    return JSONResponse(status(state_of(request)), headers={"Cache-Control": "no-store"})
+
+
+def status(state: State) -> dict[str, Any]:
+    """What the page shows: {"state", "champion", "failure", "progress", "history"}."""
+    current, row = state.models.current, state.store.champion()
+    history = [{"epoch": r.epoch, "model": r.model, "reason": r.reason, "at": r.at} for r in state.store.history()]
+    return {
+        "state": "starting" if current is None else "ready",
+        "champion": None if current is None else {"model": current.ref, "epoch": state.models.epoch},
+        "arriving": row.model if row is not None and row.epoch != state.models.epoch else None,
+        "failure": state.store.read_note(FAILURE_NOTE) or None,
+        "progress": _checked_progress(state.store.read_note(PROGRESS_NOTE)),
+        "history": history,
+        "now": time.time(),
+    }
+
+
+def _checked_progress(note: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not note or "stage" not in note:
+        return None
+    blank: dict[str, Any] = {"fraction": 0.0, "eta_seconds": None, "detail": "", "starters": [], "table": []}
+    return {**blank, **note}
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("index.html")
+
+
+def language_of(request: Request) -> str:
+    """zh or en: the reader's own choice (cookie), else the first that Accept-Language prefers."""
+    chosen = request.cookies.get("feilun_lang")
+    return chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
+
+
+def preferred(header: str) -> str:
+    ranked = []
+    for position, item in enumerate(header.split(",")):
+        match = re.fullmatch(r"\s*([A-Za-z]+)[A-Za-z0-9-]*\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?", item)
+        if match and match[1].lower() in LANGUAGES:
+            ranked.append((-float(match[2] or 1), position, match[1].lower()))
+    return min(ranked)[2] if ranked else "en"

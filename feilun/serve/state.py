@@ -1,0 +1,37 @@
+"""What one running server holds."""
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from fastapi import Request
+
+from feilun.config import ServeSettings
+from feilun.serve.champion import Models
+from feilun.store import Store
+
+__all__ = ["State", "state_of"]
+
+
+class Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """in_flight: completion id -> an event that is set once the completion stands in the store. writers: threads that wait for commits."""
+
+    home: Path
+    settings: ServeSettings
+    store: Store
+    models: Models
+    writers: Executor
+    in_flight: dict[str, asyncio.Event] = field(default_factory=dict)
+    generations: set[Cancellable] = field(default_factory=set)
+
+
+def state_of(request: Request) -> State:
+    state: State = request.app.state.feilun
+    return state

@@ -1,0 +1,85 @@
+"""Bytes in and out: JSON bodies under a cap, and server-sent events that end when the client goes."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from feilun.serve.errors import ApiError
+
+__all__ = ["MAX_BODY_BYTES", "EventStream", "encode", "read_json", "wait_disconnect"]
+
+MAX_BODY_BYTES = 1 << 20
+HALF_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+async def read_json(request: Request) -> Any:
+    """The decoded body; ApiError 413 above MAX_BODY_BYTES, 400 when it is not valid JSON in UTF-8."""
+    raw = await _read(request)
+    try:
+        value = json.loads(raw.decode())
+        if HALF_SURROGATE.search(raw):
+            # Escapes can smuggle in halves of pairs, which no UTF-8 file or table can hold.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"the body is not valid JSON in UTF-8: {error}", code="invalid_json") from None
+    return value
+
+
+async def _read(request: Request) -> bytes:
+    too_large = ApiError(413, f"the body is larger than {MAX_BODY_BYTES} bytes", code="request_too_large")
+    stated = request.headers.get("content-length", "0")
+    if stated.isdecimal() and int(stated) > MAX_BODY_BYTES:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def encode(value: Any) -> bytes:
+    """JSON as it goes on the wire: UTF-8, compact."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+async def wait_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class EventStream(Response):
+    """`frames` as text/event-stream. `on_disconnect` is called once if the client goes first; the frames must then end."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: AsyncIterator[bytes], on_disconnect: Callable[[], None]):
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.raw_headers[[name for name, _ in self.raw_headers].index(b"content-length")]
+        self.frames, self.on_disconnect = frames, on_disconnect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for frame in self.frames:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            self.on_disconnect()
+        finally:
+            watcher.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        await wait_disconnect(receive)
+        self.on_disconnect()
