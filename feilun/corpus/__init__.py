@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from feilun.corpus.build import build_corpus, build_from_documents
-    from feilun.corpus.report import report
     from feilun.corpus.shards import read_documents
+    from feilun.corpus.summary import report
 
 __all__ = ["build_corpus", "build_from_documents", "read_documents", "report"]
 
@@ -17,14 +17,11 @@ _HOMES = {
     "build_corpus": "feilun.corpus.build",
     "build_from_documents": "feilun.corpus.build",
     "read_documents": "feilun.corpus.shards",
-    "report": "feilun.corpus.report",
+    "report": "feilun.corpus.summary",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        # `report` is also the name of a submodule; binding here makes the function win, whichever is imported first.
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
