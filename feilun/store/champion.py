@@ -29,15 +29,24 @@ def promote(connection: sa.Connection, model: str, reason: str, expected_epoch: 
 
 
 def rollback(connection: sa.Connection, reason: str) -> ChampionRow:
-    rows = {row.epoch: row for row in history(connection)}
-    if not rows:
+    now = current(connection)
+    if now is None:
         raise NotFound("there is no champion to roll back from")
-    now = rows[max(rows)]
-    base = now.restores or now.epoch
-    earlier = [row for row in rows.values() if row.epoch < base and row.model != now.model and row.restores is None]
+    earlier = [row for row in _stack(history(connection)) if row.model != now.model]
     if not earlier:
         raise NotFound(f"there is no other model before {now.model} to go back to")
     return _append(connection, now.epoch + 1, earlier[-1].model, reason, earlier[-1].epoch)
+
+
+def _stack(rows: list[ChampionRow]) -> list[ChampionRow]:
+    """The promotions that lead to the champion: a rollback takes off all that came after what it restored."""
+    stack: list[ChampionRow] = []
+    for row in rows:
+        if row.restores is None:
+            stack.append(row)
+        else:
+            stack = [kept for kept in stack if kept.epoch <= row.restores]
+    return stack
 
 
 def _append(connection: sa.Connection, epoch: int, model: str, reason: str, restores: int | None) -> ChampionRow:

@@ -1,7 +1,7 @@
 """Numbered steps from an empty file to schema.py. A released step is frozen: change the shape by adding the next number.
 
-SQL is written out, so that a step means tomorrow what it means today. {serial} and {json} are the two words that differ
-between databases.
+SQL is written out, so that a step means tomorrow what it means today. {serial}, {json} and {double} are the words that
+differ between databases.
 """
 
 from collections.abc import Callable
@@ -11,46 +11,46 @@ import sqlalchemy as sa
 from feilun.store.rows import StoreError
 
 WORDS = {
-    "sqlite": {"serial": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "json": "JSON"},
-    "postgresql": {"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "json": "JSON"},
+    "sqlite": {"serial": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "json": "JSON", "double": "DOUBLE"},
+    "postgresql": {"serial": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "json": "JSON", "double": "DOUBLE PRECISION"},
 }
 
 TABLES = """
 CREATE TABLE keys (
     name TEXT NOT NULL PRIMARY KEY, secret_hash TEXT NOT NULL UNIQUE, scopes {json} NOT NULL,
-    created DOUBLE PRECISION NOT NULL, revoked DOUBLE PRECISION);
+    created {double} NOT NULL, revoked {double});
 CREATE TABLE messages (
     address TEXT NOT NULL PRIMARY KEY, parent TEXT NOT NULL, principal TEXT NOT NULL, role TEXT NOT NULL, content {json} NOT NULL);
 CREATE INDEX messages_principal ON messages (principal);
 CREATE TABLE completions (
     id TEXT NOT NULL PRIMARY KEY, principal TEXT NOT NULL, end_user TEXT, model TEXT NOT NULL, decision {json} NOT NULL,
     thread_id TEXT NOT NULL, parent TEXT NOT NULL, params {json} NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL, consent TEXT NOT NULL, started DOUBLE PRECISION NOT NULL,
-    finished DOUBLE PRECISION NOT NULL, erased INTEGER NOT NULL);
+    completion_tokens INTEGER NOT NULL, consent TEXT NOT NULL, started {double} NOT NULL,
+    finished {double} NOT NULL, erased INTEGER NOT NULL);
 CREATE INDEX completions_principal ON completions (principal);
 CREATE TABLE choices (
     completion_id TEXT NOT NULL, choice_index INTEGER NOT NULL, address TEXT NOT NULL, finish_reason TEXT NOT NULL,
     num_tokens INTEGER NOT NULL, PRIMARY KEY (completion_id, choice_index));
 CREATE TABLE events (
-    seq {serial}, id TEXT NOT NULL UNIQUE, at DOUBLE PRECISION NOT NULL, principal TEXT NOT NULL, target_id TEXT NOT NULL,
+    seq {serial}, id TEXT NOT NULL UNIQUE, at {double} NOT NULL, principal TEXT NOT NULL, target_id TEXT NOT NULL,
     target_index INTEGER NOT NULL, kind TEXT NOT NULL, value {json} NOT NULL, reason {json} NOT NULL, consent TEXT NOT NULL,
     slot TEXT NOT NULL, retracts INTEGER NOT NULL, supersedes TEXT, idempotency_key TEXT, body_hash TEXT NOT NULL,
     erased INTEGER NOT NULL, UNIQUE (principal, idempotency_key));
 CREATE INDEX events_slot ON events (principal, slot, seq);
 CREATE INDEX events_supersedes ON events (supersedes);
 CREATE TABLE champions (
-    epoch INTEGER NOT NULL PRIMARY KEY, model TEXT NOT NULL, reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, restores INTEGER);
+    epoch INTEGER NOT NULL PRIMARY KEY, model TEXT NOT NULL, reason TEXT NOT NULL, at {double} NOT NULL, restores INTEGER);
 CREATE TABLE turns (
     id TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, plan {json} NOT NULL, why TEXT NOT NULL,
-    started DOUBLE PRECISION NOT NULL, finished DOUBLE PRECISION);
+    started {double} NOT NULL, finished {double});
 CREATE TABLE steps (
     turn_id TEXT NOT NULL, step TEXT NOT NULL, position INTEGER NOT NULL, status TEXT NOT NULL, owner TEXT NOT NULL,
-    heartbeat DOUBLE PRECISION NOT NULL, input_hash TEXT NOT NULL, output {json} NOT NULL, error TEXT NOT NULL,
+    heartbeat {double} NOT NULL, input_hash TEXT NOT NULL, output {json} NOT NULL, error TEXT NOT NULL,
     PRIMARY KEY (turn_id, step));
-CREATE TABLE notes (key TEXT NOT NULL PRIMARY KEY, value {json} NOT NULL, at DOUBLE PRECISION NOT NULL);
+CREATE TABLE notes (key TEXT NOT NULL PRIMARY KEY, value {json} NOT NULL, at {double} NOT NULL);
 CREATE TABLE erasures (
     id TEXT NOT NULL PRIMARY KEY, subject_hash TEXT NOT NULL, event_ids {json} NOT NULL, completion_ids {json} NOT NULL,
-    at DOUBLE PRECISION NOT NULL);
+    at {double} NOT NULL);
 CREATE INDEX erasures_subject ON erasures (subject_hash)
 """
 
