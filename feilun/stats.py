@@ -6,11 +6,11 @@ of one cluster may lean on each other, so the number of clusters, not of values,
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]  # scipy.stats costs a second at import: every child pays
 
 from feilun.types import UserError
 
@@ -37,7 +37,7 @@ def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
     _check_confidence(confidence)
     if n <= 0 or not 0 <= k <= n:
         raise UserError(f"a share needs n > 0 and 0 <= k <= n, found k={k}, n={n}")
-    low, high = _score_bounds(k / n, n, float(stats.norm.ppf(0.5 + confidence / 2)))
+    low, high = _score_bounds(k / n, n, float(special.ndtri(0.5 + confidence / 2)))
     return Interval(k / n, low, high, int(n))
 
 
@@ -78,7 +78,7 @@ def paired_difference(
     d = y - x
     padded = np.concatenate([d, [1.0, -1.0]])
     if clusters is None:
-        error, quantile = math.sqrt(float(padded.var()) / padded.size), float(stats.norm.ppf(0.5 + confidence / 2))
+        error, quantile = math.sqrt(float(padded.var()) / padded.size), float(special.ndtri(0.5 + confidence / 2))
     else:
         codes = _codes(clusters, d.size)
         num = int(codes.max()) + 1
@@ -107,13 +107,12 @@ def bootstrap_interval(
     return Interval(float(x.mean()), float(low), float(high), x.size)
 
 
-def mcnemar_exact(wins: int, losses: int, alternative: str = "two-sided") -> float:
+def mcnemar_exact(wins: int, losses: int, alternative: Literal["two-sided", "greater"] = "two-sided") -> float:
     """p-value of `wins` against `losses` among discordant pairs under a fair coin; "greater" asks for more wins."""
-    if min(wins, losses) < 0:
-        raise UserError(f"wins and losses must be counts, found {wins} and {losses}")
-    if wins + losses == 0:
-        return 1.0
-    return float(stats.binomtest(wins, wins + losses, 0.5, alternative=alternative).pvalue)
+    _check_counts(wins, losses)
+    reached = wins if alternative == "greater" else max(wins, losses)
+    tail = 1.0 if reached == 0 else float(special.bdtrc(reached - 1, wins + losses, 0.5))
+    return tail if alternative == "greater" else min(1.0, 2 * tail)
 
 
 def log_e_mcnemar(wins: int, losses: int, prior: float = E_PRIOR) -> float:
@@ -121,8 +120,7 @@ def log_e_mcnemar(wins: int, losses: int, prior: float = E_PRIOR) -> float:
 
     Mixture of Beta(prior, prior) over the share of wins. Source: Ramdas et al. 2210.01948; research/flywheel.md section 6.
     """
-    if min(wins, losses) < 0:
-        raise UserError(f"wins and losses must be counts, found {wins} and {losses}")
+    _check_counts(wins, losses)
     grown: Any = special.betaln(prior + wins, prior + losses) - special.betaln(prior, prior)
     return float(grown) + (wins + losses) * math.log(2)
 
@@ -149,7 +147,7 @@ def _score_bounds(mean: float, n: float, quantile: float) -> tuple[float, float]
 
 
 def _t_quantile(num_clusters: int, confidence: float) -> float:
-    return float(stats.t.ppf(0.5 + confidence / 2, max(1, num_clusters - 1)))
+    return float(special.stdtrit(max(1, num_clusters - 1), 0.5 + confidence / 2))
 
 
 def _floats(values: Sequence[float]) -> Floats:
@@ -174,3 +172,8 @@ def _codes(clusters: Sequence[Hashable] | None, size: int) -> NDArray[np.int64]:
 def _check_confidence(confidence: float) -> None:
     if not 0 < confidence < 1:
         raise UserError(f"confidence must lie between 0 and 1, found {confidence}")
+
+
+def _check_counts(wins: int, losses: int) -> None:
+    if min(wins, losses) < 0:
+        raise UserError(f"wins and losses must be counts, found {wins} and {losses}")

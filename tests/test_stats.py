@@ -100,6 +100,11 @@ def test_mcnemar_known_values():
     assert mcnemar_exact(0, 0) == 1.0
     assert mcnemar_exact(0, 6) == pytest.approx(2 * 0.5**6)
     assert mcnemar_exact(8, 2, "greater") == pytest.approx((45 + 10 + 1) / 1024)
+    for wins, losses in [(0, 3), (7, 7), (31, 12), (5, 40)]:
+        assert mcnemar_exact(wins, losses) == pytest.approx(reference.binomtest(wins, wins + losses).pvalue)
+        assert mcnemar_exact(wins, losses, "greater") == pytest.approx(
+            reference.binomtest(wins, wins + losses, alternative="greater").pvalue
+        )
 
 
 def test_e_value_is_one_at_the_start_and_a_martingale():

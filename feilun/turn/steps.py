@@ -1,0 +1,245 @@
+"""What each step of a turn does, in the child process. Every step's output is references; the store row holds them."""
+
+import dataclasses
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feilun.artifacts import Artifact, draft, find, write_json
+from feilun.config import TurnSettings, rebuild
+from feilun.store import Conflict, Store, StoreError, TurnRow
+from feilun.turn.gate import decide
+from feilun.turn.lease import STALE_SECONDS, Lease, own_name, take
+from feilun.types import UserError
+
+__all__ = ["BAD_INPUT", "NOTE", "STEPS", "Rooms", "run_step"]
+
+STEPS = ("collect", "curate", "train", "exam", "gate", "promote")
+BAD_INPUT = "bad input: "
+NOTE = "turn"
+NOTE_SECONDS = 0.5
+GOLD = "gold.jsonl"
+NO_COUNT = {"cpu_seconds"}
+
+
+def _build_lessons(*args: Any, **kwargs: Any) -> Artifact:
+    from feilun.feedback import build_lessons
+
+    made: Artifact = build_lessons(*args, **kwargs)
+    return made
+
+
+def _train_prefer(*args: Any, **kwargs: Any) -> Artifact:
+    from feilun.train.run import train_prefer
+
+    made: Artifact = train_prefer(*args, **kwargs)
+    return made
+
+
+def _run_exam(*args: Any, **kwargs: Any) -> Artifact:
+    from feilun.exam.run import run_exam
+
+    made: Artifact = run_exam(*args, **kwargs)
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The rooms below, each imported when it is first asked: most steps need no torch."""
+
+    build_lessons: Callable[..., Artifact] = _build_lessons
+    train_prefer: Callable[..., Artifact] = _train_prefer
+    run_exam: Callable[..., Artifact] = _run_exam
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One step with all it may read: the plan and the outputs of the steps before it."""
+
+    home: Path
+    store: Store
+    turn: TurnRow
+    settings: TurnSettings
+    rooms: Rooms
+
+    @property
+    def name(self) -> str:
+        return str(self.turn.plan["name"])
+
+    @property
+    def champion(self) -> str:
+        return str(self.turn.plan["champion"]["model"])
+
+    def output(self, step: str, key: str) -> Any:
+        return self.turn.steps[step].output[key]
+
+
+def run_step(
+    home: Path,
+    turn_id: str,
+    step: str,
+    *,
+    rooms: Rooms | None = None,
+    stale_seconds: float = STALE_SECONDS,
+    before_finish: Callable[[str], None] | None = None,
+) -> None:
+    """Do one step of a turn under its lease and write its output; done already: nothing.
+
+    An error is written into the step's row and raised. before_finish: called between the work and the row (for drills).
+    """
+    with Store.open(home) as store:
+        turn = store.turn(turn_id)
+        _check_order(turn, step)
+        owner = own_name()
+        with Lease(store, turn_id, step, owner) as lease:
+            if not take(store, turn_id, step, owner, input_hash(turn, step), stale_seconds):
+                return
+            lease.keep()
+            job = Job(home=home, store=store, turn=turn, settings=rebuild(TurnSettings, turn.plan["settings"]), rooms=rooms or Rooms())
+            try:
+                output = WORK[step](job)
+                if before_finish is not None:
+                    before_finish(step)
+            except Exception as error:
+                _write_failure(store, turn_id, step, owner, error)
+                raise
+            store.finish_step(turn_id, step, owner, {**output, "cpu_seconds": _cpu_seconds()})
+
+
+def _check_order(turn: TurnRow, step: str) -> None:
+    if step not in STEPS:
+        raise UserError(f"step {step!r} is unknown; allowed: {', '.join(STEPS)}")
+    for earlier in STEPS[: STEPS.index(step)]:
+        if turn.steps.get(earlier) is None or turn.steps[earlier].status != "done":
+            raise UserError(f"step {step} of turn {turn.id} needs step {earlier} first; run `feilun turn`")
+
+
+def _write_failure(store: Store, turn_id: str, step: str, owner: str, error: Exception) -> None:
+    # A person's mistake ends the turn; anything else (a full disk, no memory) is tried again by the next `feilun turn`.
+    blames = isinstance(error, UserError) and not isinstance(error, StoreError)
+    try:
+        store.fail_step(turn_id, step, owner, f"{BAD_INPUT if blames else ''}{type(error).__name__}: {error}")
+    except Conflict:
+        print(f"step {step}: its lease was taken over; this error is not recorded: {error}", file=sys.stderr)
+
+
+def input_hash(turn: TurnRow, step: str) -> str:
+    """What the step depends on: plan and earlier outputs, without their costs."""
+    earlier = {name: {k: v for k, v in turn.steps[name].output.items() if k not in NO_COUNT} for name in STEPS[: STEPS.index(step)]}
+    body = json.dumps([step, dict(turn.plan), earlier], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return round(sum(u.ru_utime + u.ru_stime for u in used), 3)
+
+
+def _collect(job: Job) -> dict[str, Any]:
+    """The cut: events after this sequence number belong to the next turn."""
+    cut = job.store.last_seq()
+    before = [t.steps["collect"].output.get("upto_seq", 0) for t in job.store.turns() if t.id != job.turn.id and "collect" in t.steps]
+    fresh = [e for e in job.store.events(after_seq=max(before, default=0)) if e.seq <= cut]
+    return {"upto_seq": cut, "new_events": len(fresh)}
+
+
+def _curate(job: Job) -> dict[str, Any]:
+    """All lessons up to the cut; each turn learns from the whole history."""
+    lessons = job.rooms.build_lessons(
+        job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=read_gold(job.home / GOLD), settings=job.settings
+    )
+    return {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
+
+
+def _train(job: Job) -> dict[str, Any]:
+    settings = dataclasses.replace(job.settings.prefer, base=job.champion, lessons=job.output("curate", "lessons"))
+    candidate = job.rooms.train_prefer(job.home, settings, job.name, progress=_Reporter(job.store, job.turn.id))
+    job.store.set_candidate(_ref(candidate))
+    return {"candidate": _ref(candidate)}
+
+
+def _exam(job: Job) -> dict[str, Any]:
+    """Both on the same questions; an exam that was taken before with these settings is found, not taken again."""
+    refs = {"champion": job.champion, "candidate": job.output("train", "candidate")}
+    return {side: _ref(job.rooms.run_exam(job.home, ref, split="gate", settings=job.settings.exam)) for side, ref in refs.items()}
+
+
+def _gate(job: Job) -> dict[str, Any]:
+    """The verdict and its receipt; the receipt holds no clock, so the same inputs give the same artifact."""
+    exams = {side: find(job.home, job.output("exam", side)) for side in ("champion", "candidate")}
+    answers = {side: read_rows(exam.path / "answers.jsonl") for side, exam in exams.items()}
+    verdict = decide(answers["champion"], answers["candidate"], job.settings)
+    receipt = {
+        "turn": job.turn.id, "rule": job.turn.plan["gate"], "champion": job.champion, "candidate": job.output("train", "candidate"),
+        "lessons": job.output("curate", "lessons"), "upto_seq": job.output("collect", "upto_seq"),
+        "exams": {side: _ref(exam) for side, exam in exams.items()}, **verdict.to_json(),
+    }  # fmt: skip
+    parents = [job.champion, job.output("train", "candidate"), *(_ref(exam) for exam in exams.values())]
+    with draft(job.home, "runs", f"{job.name}-gate", parents=parents, recipe=job.turn.plan["gate"]) as work:
+        write_json(work.path / "receipt.json", receipt)
+        work.counts["verdict"] = verdict.verdict
+    assert work.artifact is not None
+    return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": _ref(work.artifact)}
+
+
+def _promote(job: Job) -> dict[str, Any]:
+    """Point at the candidate, unless the champion changed since the plan was made."""
+    assert job.output("gate", "verdict") == "promoted"
+    candidate, epoch = job.output("train", "candidate"), job.turn.plan["champion"]["epoch"]
+    current = job.store.champion()
+    if current is not None and (current.model, current.epoch) == (candidate, epoch + 1):
+        return {"epoch": current.epoch, "trouble": ""}  # killed between the promotion and this row
+    try:
+        row = job.store.set_champion(candidate, f"turn {job.turn.id} ({job.name}): {job.output('gate', 'receipt')}", expected_epoch=epoch)
+    except Conflict as conflict:
+        return {"epoch": None, "trouble": f"the champion changed during the turn: {conflict}"}
+    return {"epoch": row.epoch, "trouble": ""}
+
+
+WORK: Mapping[str, Callable[[Job], dict[str, Any]]] = {
+    "collect": _collect, "curate": _curate, "train": _train, "exam": _exam, "gate": _gate, "promote": _promote,
+}  # fmt: skip
+
+
+class _Reporter:
+    """Training progress as a note in the store, where the parent and the page find it."""
+
+    def __init__(self, store: Store, turn_id: str) -> None:
+        self._store, self._turn_id, self._last = store, turn_id, 0.0
+
+    def __call__(self, progress: Any) -> None:
+        if time.monotonic() - self._last >= NOTE_SECONDS:
+            self._last = time.monotonic()
+            row = {"turn": self._turn_id, "step": "train", "done": progress.step, "total": progress.num_steps}
+            self._store.note(NOTE, {**row, "eta_seconds": progress.eta_seconds})
+
+
+def read_gold(path: Path) -> dict[str, tuple[str, ...]] | None:
+    """Gold questions, prompt -> accepted answers; None where the home has none."""
+    if not path.exists():
+        return None
+    try:
+        return {str(row["prompt"]): tuple(str(a) for a in row["answers"]) for row in read_rows(path)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f'{path}: {type(error).__name__}: {error}; each line must be {{"prompt": "...", "answers": ["..."]}}') from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _num_lines(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with path.open(encoding="utf-8") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+def _ref(artifact: Artifact) -> str:
+    return f"{artifact.kind}/{artifact.ref}"

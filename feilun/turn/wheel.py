@@ -1,0 +1,229 @@
+"""One turn of the wheel, seen from the parent: which step is next, who runs it, how it ended.
+
+The state is in the store alone. A turn killed anywhere goes on where it was; a finished step is not run again.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from feilun.config import TurnSettings, resolved
+from feilun.store import Store, TurnRow
+from feilun.turn.gate import rule
+from feilun.turn.steps import BAD_INPUT, NOTE, STEPS
+from feilun.types import UserError
+
+__all__ = ["TurnProgress", "TurnResult", "abandon", "run_turn"]
+
+LOCK = "turn.lock"
+POLL_SECONDS = 0.5
+Command = Callable[[Path, str, str], list[str]]
+
+
+class TurnProgress(NamedTuple):
+    """state: running, done or kept (it was done before a resume). done, total: training steps while step train runs."""
+
+    turn: str
+    step: str
+    state: Literal["running", "done", "kept"]
+    done: int = 0
+    total: int = 0
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnResult:
+    """How a turn ended. verdict "planned" is a dry run: nothing was written. outputs: step -> what its row holds."""
+
+    turn: str
+    verdict: Literal["promoted", "refused", "failed", "planned"]
+    why: tuple[str, ...]
+    champion: str
+    candidate: str | None
+    outputs: dict[str, dict[str, Any]]
+    cpu_seconds: float
+
+
+Progress = Callable[[TurnProgress], None]
+
+
+def run_turn(
+    home: Path, settings: TurnSettings, *, progress: Progress | None = None, dry_run: bool = False, command: Command | None = None
+) -> TurnResult:
+    """Make the next model from the lessons, examine it, promote or refuse it; goes on with an unfinished turn.
+
+    dry_run: say what would happen. command: the child's command line, (home, turn id, step) -> argv. Raises UserError when
+    another turn runs, when there is no champion, or when a child ended without finishing its step (run it again to go on).
+    """
+    with Store.open(home) as store:
+        if dry_run:
+            return _planned(store, settings)
+        with _only_turn(home, store):
+            turn = _begin(store, settings)
+            tell = progress or (lambda _: None)
+            for step in STEPS:
+                kept = turn.steps.get(step) is not None and turn.steps[step].status == "done"
+                if not kept:
+                    tell(TurnProgress(turn.id, step, "running"))
+                    _run_child(store, (command or child_command)(home, turn.id, step), turn.id, step, tell)
+                turn = store.turn(turn.id)
+                ended = _ending(turn, step)
+                if ended is not None:
+                    store.finish_turn(turn.id, *ended)
+                    return _result(store.turn(turn.id))
+                tell(TurnProgress(turn.id, step, "kept" if kept else "done"))
+            raise AssertionError("a turn ends with its last step")
+
+
+def abandon(home: Path, reason: str) -> TurnResult:
+    """End an unfinished turn as failed, so that the next one starts afresh."""
+    with Store.open(home) as store, _only_turn(home, store):
+        turn = store.unfinished_turn()
+        if turn is None:
+            raise UserError("no turn is unfinished; there is nothing to abandon")
+        store.finish_turn(turn.id, "failed", f"abandoned: {reason}")
+        return _result(store.turn(turn.id))
+
+
+def child_command(home: Path, turn_id: str, step: str) -> list[str]:
+    return [sys.executable, "-m", "feilun.cli", "--home", str(home), "turn-step", turn_id, step]
+
+
+@contextmanager
+def _only_turn(home: Path, store: Store) -> Iterator[None]:
+    """Held by one process of this host at a time; the system lets go of it when that process ends in any way."""
+    with (home / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            running = store.unfinished_turn()
+            named = f"turn {running.id}" if running is not None else "a turn"
+            raise UserError(f"{named} is running (process {lock.read().strip()}); wait for it to end, or stop that process") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _begin(store: Store, settings: TurnSettings) -> TurnRow:
+    """The unfinished turn if it was planned with these settings, else a new one with its plan written down."""
+    unfinished = store.unfinished_turn()
+    if unfinished is None:
+        return store.turn(store.start_turn(_plan(store, settings)))
+    planned = unfinished.plan["settings"]
+    if planned != resolved(settings):
+        changed = sorted(_changed(planned, resolved(settings)))
+        raise UserError(
+            f"turn {unfinished.id} is unfinished and was planned with other settings ({', '.join(changed)}); "
+            "finish it with those, or abandon it first"
+        )
+    return unfinished
+
+
+def _plan(store: Store, settings: TurnSettings) -> dict[str, Any]:
+    """What is fixed before anything is trained: settings, the champion to beat, the gate's rule."""
+    champion = store.champion()
+    if champion is None:
+        raise UserError("there is no champion to start from; promote a model first: feilun promote REF")
+    return {
+        "name": f"turn-{len(store.turns()) + 1}", "steps": list(STEPS), "settings": resolved(settings),
+        "champion": {"model": champion.model, "epoch": champion.epoch}, "gate": rule(settings),
+    }  # fmt: skip
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changed(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}: {old!r} then, {new!r} now"
+
+
+def _run_child(store: Store, command: list[str], turn_id: str, step: str, tell: Progress) -> None:
+    """Start the step and wait. However this function is left, the child's standard input closes and it ends."""
+    # The child's words go to our standard error: standard output belongs to the verb that was typed.
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.__stderr__)
+    assert child.stdin is not None
+    try:
+        while True:
+            try:
+                status = child.wait(POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                _relay(store, turn_id, step, tell)
+    finally:
+        child.stdin.close()
+        _reap(child)
+    _check_ended(store.turn(turn_id), step, status)
+
+
+def _reap(child: "subprocess.Popen[bytes]") -> None:
+    try:
+        child.wait(5.0)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _relay(store: Store, turn_id: str, step: str, tell: Progress) -> None:
+    note = store.read_note(NOTE) or {}
+    if (note.get("turn"), note.get("step")) == (turn_id, step):
+        tell(TurnProgress(turn_id, step, "running", note["done"], note["total"], note["eta_seconds"]))
+
+
+def _check_ended(turn: TurnRow, step: str, status: int) -> None:
+    """A step is done, or failed for a reason that ends the turn; anything else is worth another try."""
+    row = turn.steps.get(step)
+    if row is not None and (row.status == "done" or (row.status == "failed" and row.error.startswith(BAD_INPUT))):
+        return
+    ended = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    said = f": {row.error}" if row is not None and row.status == "failed" else ""
+    raise UserError(f"step {step} of turn {turn.id} {ended}{said}; run `feilun turn` again to go on from there")
+
+
+def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "failed"], str] | None:
+    """How the turn ends after this step, or None when it goes on."""
+    row = turn.steps[step]
+    output = row.output
+    if row.status == "failed":
+        return "failed", f"step {step}: {row.error}"
+    if step == "curate" and not output["rows"]:
+        return "refused", "there are no lessons yet: no feedback that may teach"
+    if step == "gate" and output["verdict"] == "refused":
+        return "refused", "\n".join(output["why"])
+    if step == "promote":
+        trouble = output["trouble"]
+        return ("refused", trouble) if trouble else ("promoted", "\n".join(turn.steps["gate"].output["why"]))
+    return None
+
+
+def _result(turn: TurnRow) -> TurnResult:
+    assert turn.state != "running"
+    outputs = {name: dict(turn.steps[name].output) for name in STEPS if name in turn.steps and turn.steps[name].status == "done"}
+    return TurnResult(
+        turn=turn.id, verdict=turn.state, why=tuple(turn.why.splitlines()), champion=turn.plan["champion"]["model"],
+        candidate=outputs.get("train", {}).get("candidate"), outputs=outputs,
+        cpu_seconds=round(sum(output.get("cpu_seconds", 0.0) for output in outputs.values()), 3),
+    )  # fmt: skip
+
+
+def _planned(store: Store, settings: TurnSettings) -> TurnResult:
+    unfinished = store.unfinished_turn()
+    plan = unfinished.plan if unfinished is not None else _plan(store, settings)
+    waiting = [s for s in STEPS if unfinished is None or unfinished.steps.get(s) is None or unfinished.steps[s].status != "done"]
+    fate = f"go on with turn {unfinished.id}" if unfinished is not None else f"start {plan['name']}"
+    why = (
+        f"would {fate} from {plan['champion']['model']}: {', '.join(waiting)}",
+        f"{len(store.events())} events so far, {len(store.current_votes())} of them standing",
+        f"{plan['gate']['must_rise']} must rise; no other task may fall by more than {plan['gate']['max_fall']:g}",
+    )
+    return TurnResult(turn=unfinished.id if unfinished is not None else "", verdict="planned", why=why, champion=plan["champion"]["model"],
+                      candidate=None, outputs={}, cpu_seconds=0.0)  # fmt: skip
