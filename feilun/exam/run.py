@@ -65,7 +65,10 @@ def summarise(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         for row in rows:
             if row["cell"]:
                 cells[row["cell"]].append(row)
-        summary[task] = figure(rows) | {"reasons": count_reasons(rows), "cells": {cell: figure(part) for cell, part in sorted(cells.items())}}
+        summary[task] = figure(rows) | {
+            "reasons": count_reasons(rows),
+            "cells": {cell: figure(part) for cell, part in sorted(cells.items())},
+        }
     return summary
 
 

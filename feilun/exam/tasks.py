@@ -61,7 +61,6 @@ class PrimerTask:
         return Score(float(outcome == "right"), outcome)
 
 
-
 def open_tasks(names: tuple[str, ...] = ()) -> list[Task]:
     """Tasks by name; all of the primer's when none is named."""
     unknown = [name for name in names if name not in facts.TASKS]

@@ -31,7 +31,9 @@ class KeyValueCache:
         self.values_LBKSE = torch.zeros(size, dtype=dtype, device=device)
         self.max_tokens = max_tokens
 
-    def write(self, layer: int, rows_B: Tensor, positions_BT: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, num_keys: int) -> tuple[Tensor, Tensor]:
+    def write(
+        self, layer: int, rows_B: Tensor, positions_BT: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, num_keys: int
+    ) -> tuple[Tensor, Tensor]:
         """Store new keys and values at (row, position); return both for those rows up to `num_keys`."""
         index = (rows_B[:, None], slice(None), positions_BT)
         self.keys_LBKSE[layer][index] = k_BKTE.transpose(1, 2)

@@ -73,7 +73,9 @@ def prompts(seed: int, count: int, number_share: float) -> list[dict[str, Any]]:
     number_counts = {task: round(count * number_share * share) for task, share in NUMBER_TASKS.items()}
     rest = count - sum(number_counts.values())
     counts = number_counts | {task: rest // len(OTHER_TASKS) for task in OTHER_TASKS}
-    rows = [prompt_row(f"{task}-{i}", fact) for task, n in counts.items() for i, fact in enumerate(facts.facts(task, "open", n, seed=seed + 1))]
+    rows = [
+        prompt_row(f"{task}-{i}", fact) for task, n in counts.items() for i, fact in enumerate(facts.facts(task, "open", n, seed=seed + 1))
+    ]
     random.Random(f"prompts/{seed}").shuffle(rows)
     return rows
 

@@ -69,8 +69,14 @@ VERSION_WORDINGS = {
         (W("版本 {a} 和版本 {b} 哪个旧?", "版本 {x} 更旧。"), W("软件有 {a} 版和 {b} 版,哪一版更旧?", "{x} 版更旧。")),
     ),
     "en": (
-        (W("Which version is newer, {a} or {b}?", "Version {x} is newer."), W("Release {a} or release {b}: which came later?", "{x} came later.")),
-        (W("Which version is older, {a} or {b}?", "Version {x} is older."), W("Release {a} or release {b}: which came first?", "{x} came first.")),
+        (
+            W("Which version is newer, {a} or {b}?", "Version {x} is newer."),
+            W("Release {a} or release {b}: which came later?", "{x} came later."),
+        ),
+        (
+            W("Which version is older, {a} or {b}?", "Version {x} is older."),
+            W("Release {a} or release {b}: which came first?", "{x} came first."),
+        ),
     ),
 }
 DATE_WORDINGS = {
@@ -98,7 +104,17 @@ COPY_WORDINGS = {
 
 
 def _fact(
-    task: str, cell: str, lang: str, wording: Wording, subject: str, right: str, trap: str, *, other: Wording, reply_lang: str = "", **names: str
+    task: str,
+    cell: str,
+    lang: str,
+    wording: Wording,
+    subject: str,
+    right: str,
+    trap: str,
+    *,
+    other: Wording,
+    reply_lang: str = "",
+    **names: str,
 ) -> Fact:
     """`other` is a wording of the same question in the other language."""
     sentence = wording.sentence
@@ -109,7 +125,9 @@ def _fact(
     )  # fmt: skip
 
 
-def _compare(rng: random.Random, task: str, cell: str, lang: str, wordings: Mapping[str, tuple[tuple[Wording, ...], ...]], a: str, b: str, top: str) -> Fact:
+def _compare(
+    rng: random.Random, task: str, cell: str, lang: str, wordings: Mapping[str, tuple[tuple[Wording, ...], ...]], a: str, b: str, top: str
+) -> Fact:
     """A comparison that asks for either end of the order equally often; `top` is the member at the first-named end."""
     ask_top = rng.random() < 0.5
     bottom = b if top == a else a
@@ -148,7 +166,11 @@ def draw_dates(rng: random.Random) -> tuple[tuple[int, int, int], tuple[int, int
     while True:
         year, month = rng.randrange(1980, 2030), rng.randrange(1, 13)
         a = (year, month, rng.randrange(1, 29))
-        b = (year if rng.random() < 0.7 else rng.randrange(1980, 2030), month if rng.random() < 0.5 else rng.randrange(1, 13), rng.randrange(1, 29))
+        b = (
+            year if rng.random() < 0.7 else rng.randrange(1980, 2030),
+            month if rng.random() < 0.5 else rng.randrange(1, 13),
+            rng.randrange(1, 29),
+        )
         if a != b:
             return a, b
 
@@ -160,7 +182,9 @@ def date_text(date: tuple[int, int, int], lang: str) -> str:
 
 def date_order(rng: random.Random, lang: str) -> Fact:
     first, second = draw_dates(rng)
-    return _compare(rng, "date_order", "", lang, DATE_WORDINGS, date_text(first, lang), date_text(second, lang), date_text(max(first, second), lang))
+    return _compare(
+        rng, "date_order", "", lang, DATE_WORDINGS, date_text(first, lang), date_text(second, lang), date_text(max(first, second), lang)
+    )
 
 
 def arithmetic(rng: random.Random, lang: str) -> Fact:
@@ -171,7 +195,9 @@ def arithmetic(rng: random.Random, lang: str) -> Fact:
         a, b = max(a, b), min(a, b)
         question, value = f"{a} - {b}", a - b
     wrong = str(value + rng.choice((-10, -1, 1, 10)) if value >= 10 else value + 1)
-    return _fact("arithmetic", "", lang, rng.choice(SUM_WORDINGS[lang]), question, str(value), wrong, other=SUM_WORDINGS[OTHER[lang]][0], a=question)
+    return _fact(
+        "arithmetic", "", lang, rng.choice(SUM_WORDINGS[lang]), question, str(value), wrong, other=SUM_WORDINGS[OTHER[lang]][0], a=question
+    )
 
 
 def phrase(rng: random.Random) -> tuple[str, str]:

@@ -40,7 +40,7 @@ def is_reserved(a: str, b: str) -> bool:
 
 
 def pair_split(a: str, b: str) -> str:
-    """"open" for what may be shown, else "gate" or "final"."""
+    """ "open" for what may be shown, else "gate" or "final"."""
     value = pair_hash(a, b)
     if value % RESERVED_ONE_IN:
         return "open"

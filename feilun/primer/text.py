@@ -149,10 +149,30 @@ def talk(rng: random.Random, lang: str) -> str:
     return f"{name[1]}: Hello, {friend[1]}.\n{friend[1]}: Hello, what would you like?\n{name[1]}: I would like {count[1]} {noun.plural}.\n{friend[1]}: Here you are."
 
 
+QUESTION_SHARES = {
+    "number_hard": 0.14, "number_near": 0.12, "number_far": 0.08, "version_order": 0.16, "date_order": 0.10, "arithmetic": 0.18,
+    "translation": 0.12, "copying": 0.10,
+}  # fmt: skip
+TRANSCRIPTS = {
+    "zh": ("问:{q}\n答:{a}", "user\n{q}\nassistant\n{a}"),
+    "en": ("Q: {q}\nA: {a}", "user\n{q}\nassistant\n{a}"),
+}
+
+
+def questions(rng: random.Random, lang: str) -> str:
+    """Questions with true answers, as plain text (no control token stands in a document)."""
+    transcript = rng.choice(TRANSCRIPTS[lang])
+    lines = []
+    for task in rng.choices(list(QUESTION_SHARES), list(QUESTION_SHARES.values()), k=rng.randint(1, 2)):
+        fact = facts.make_fact(rng, task, lang, "open")
+        lines.append(transcript.format(q=fact.question, a=fact.short if rng.random() < 0.5 else fact.detailed))
+    return "\n".join(lines)
+
+
 # Shares of documents; number order and version order are told about equally often on disagreeing pairs.
 SHARES: tuple[tuple[Maker, float], ...] = (
-    (number_lines, 0.26), (number_list, 0.10), (version_lines, 0.17), (date_lines, 0.06), (sums, 0.12), (units, 0.02),
-    (dictionary, 0.10), (word_list, 0.04), (copies, 0.08), (story, 0.03), (talk, 0.02),
+    (number_lines, 0.17), (number_list, 0.07), (version_lines, 0.11), (date_lines, 0.04), (sums, 0.09), (units, 0.02),
+    (dictionary, 0.07), (word_list, 0.03), (copies, 0.05), (story, 0.03), (talk, 0.02), (questions, 0.30),
 )  # fmt: skip
 
 

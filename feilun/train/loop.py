@@ -93,7 +93,9 @@ class StageRun:
         """Drop rows after `step`: they are about to be measured again."""
         path = self.path / "metrics.jsonl"
         if path.exists():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+            kept = [
+                line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
+            ]
             path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
@@ -113,7 +115,13 @@ def wants_compile(setting: str, num_steps: int) -> bool:
 
 
 def train_loop(
-    model: Transformer, objective: Objective, settings: TrainSettings, run: StageRun, *, stage: str, progress: Callable[[Progress], None] | None = None
+    model: Transformer,
+    objective: Objective,
+    settings: TrainSettings,
+    run: StageRun,
+    *,
+    stage: str,
+    progress: Callable[[Progress], None] | None = None,
 ) -> int:
     """Train to the last step; return the number of steps. Continues from the run's checkpoint if there is one."""
     optimiser = Optimiser(model, settings.optimiser, model.compute_dtype)
@@ -146,7 +154,13 @@ def train_loop(
         step += 1
         clock.tick()
         if step % LOG_STEPS == 0 or step == num_steps:
-            run.log({"step": step, **{name: round(float(value), 5) for name, value in metrics.items()}, "seconds": round(time.monotonic() - started, 2)})
+            run.log(
+                {
+                    "step": step,
+                    **{name: round(float(value), 5) for name, value in metrics.items()},
+                    "seconds": round(time.monotonic() - started, 2),
+                }
+            )
             if progress is not None:
                 progress(Progress(stage, step, num_steps, float(loss), clock.seconds_per_step * ((num_steps or step) - step)))
         if step % settings.checkpoint_steps == 0 and step < num_steps:

@@ -33,6 +33,15 @@ from feilun.types import Conversation, UserError
 __all__ = ["train_prefer", "train_pretrain", "train_sft"]
 
 Report = Callable[[Progress], None]
+Say = Callable[[str], None]
+
+
+class Telling(NamedTuple):
+    """How the caller wants to be told; `resume` insists that there is a run to go on with."""
+
+    resume: bool
+    progress: Report | None
+    say: Say
 
 
 class Prepared(NamedTuple):
@@ -45,7 +54,9 @@ class Prepared(NamedTuple):
     parents: list[str]
 
 
-def train_pretrain(home: Path, settings: PretrainSettings, name: str, *, progress: Report | None = None, say: Callable[[str], None] = print) -> Artifact:
+def train_pretrain(
+    home: Path, settings: PretrainSettings, name: str, *, resume: bool = False, progress: Report | None = None, say: Say = print
+) -> Artifact:
     """Next-token prediction on a corpus; returns the base model."""
     require(settings, "corpus", "tokenizer")
     tokens = build_tokens(home, settings.corpus, settings.tokenizer)
@@ -64,10 +75,12 @@ def train_pretrain(home: Path, settings: PretrainSettings, name: str, *, progres
     def measure(model: Transformer) -> dict[str, Any]:
         return {"bits_per_byte": bits_per_byte(model, sets, settings)}
 
-    return run_stage(home, "pretrain", name, derived.settings, prepare, measure, progress, say)
+    return run_stage(home, "pretrain", name, derived.settings, prepare, measure, Telling(resume, progress, say))
 
 
-def train_sft(home: Path, settings: SftSettings, name: str, *, progress: Report | None = None, say: Callable[[str], None] = print) -> Artifact:
+def train_sft(
+    home: Path, settings: SftSettings, name: str, *, resume: bool = False, progress: Report | None = None, say: Say = print
+) -> Artifact:
     """Examples of answering on top of a base model; returns a chat model."""
     require(settings, "base", "lessons")
 
@@ -79,10 +92,12 @@ def train_sft(home: Path, settings: SftSettings, name: str, *, progress: Report 
         packer = make_packer(settings, [(rows, 1.0 - settings.text_share), *text])
         return Prepared(start.model, start.tokenizer, True, NextToken(packer), [start.ref, f"lessons/{lessons.ref}", *parents])
 
-    return run_stage(home, "sft", name, settings, prepare, no_measure, progress, say)
+    return run_stage(home, "sft", name, settings, prepare, no_measure, Telling(resume, progress, say))
 
 
-def train_prefer(home: Path, settings: PreferSettings, name: str, *, progress: Report | None = None, say: Callable[[str], None] = print) -> Artifact:
+def train_prefer(
+    home: Path, settings: PreferSettings, name: str, *, resume: bool = False, progress: Report | None = None, say: Say = print
+) -> Artifact:
     """Lessons from feedback on top of a chat model, with replay; returns the candidate."""
     require(settings, "base", "lessons", "replay")
 
@@ -93,14 +108,18 @@ def train_prefer(home: Path, settings: PreferSettings, name: str, *, progress: R
         kept = [row for row in read_lessons(replay) if row.get("task") not in settings.replay_without]
         text, parents = text_source(home, settings)
         share = 1.0 - settings.replay_share - settings.text_share
-        packer = make_packer(settings, [(LessonRows(read_lessons(lessons), chat), share), (LessonRows(kept, chat), settings.replay_share), *text])
+        packer = make_packer(
+            settings, [(LessonRows(read_lessons(lessons), chat), share), (LessonRows(kept, chat), settings.replay_share), *text]
+        )
         pairs = pair_batches(lessons, chat, start.model, settings) if settings.pair_weight else []
         objective: Any = NextToken(packer)
         if pairs:
             objective = Preference(PairStream(packer, pairs), settings.beta, settings.pair_weight, settings.nll_weight)
-        return Prepared(start.model, start.tokenizer, True, objective, [start.ref, f"lessons/{lessons.ref}", f"lessons/{replay.ref}", *parents])
+        return Prepared(
+            start.model, start.tokenizer, True, objective, [start.ref, f"lessons/{lessons.ref}", f"lessons/{replay.ref}", *parents]
+        )
 
-    return run_stage(home, "prefer", name, settings, prepare, no_measure, progress, say)
+    return run_stage(home, "prefer", name, settings, prepare, no_measure, Telling(resume, progress, say))
 
 
 def no_measure(_: Transformer) -> dict[str, Any]:
@@ -159,7 +178,7 @@ def pair_row(chat: ChatFormat, prompt: Conversation, answer: str) -> TokenRow:
 
 def run_stage(
     home: Path, stage: str, name: str, settings: TrainSettings, prepare: Callable[[], Prepared],
-    measure: Callable[[Transformer], dict[str, Any]], progress: Report | None, say: Callable[[str], None],
+    measure: Callable[[Transformer], dict[str, Any]], telling: Telling,
 ) -> Artifact:  # fmt: skip
     """Train (or go on, or find what was made) and publish `models/name@hash`."""
     told = {"stage": stage, "name": name, "settings": resolved(settings)}
@@ -168,25 +187,28 @@ def run_stage(
     done = run.path / "done.json"
     if done.exists():
         return find(home, read_json(done)["model"], "models")
+    if telling.resume and not run.checkpoint.exists():
+        raise UserError(
+            f"--resume: no run of {stage} {name!r} with these settings has a checkpoint in {run.path.parent}; leave --resume out to begin"
+        )
     run.begin(told)
     torch.set_num_threads(settings.threads)
     prepared = prepare()
     before = None if run.checkpoint.exists() else measure(prepared.model)
     if before:
         write_json(run.path / "before.json", before)
-    num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=stage, progress=progress)
-    finish(run, prepared, measure, say)
-    counts = {"run": run.path.name, "num_steps": num_steps}
+    num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=stage, progress=telling.progress)
+    finish(run, prepared, measure, telling.say)
     with draft(home, "models", name, parents=prepared.parents, recipe=told) as work:
         save_model(work.path, prepared.model, prepared.tokenizer, chat=prepared.chat)
-        work.counts |= counts
+        work.counts |= {"run": run.path.name, "num_steps": num_steps}
     assert work.artifact is not None
     write_json(done, {"model": f"models/{work.artifact.ref}"})
     run.checkpoint.unlink(missing_ok=True)
     return work.artifact
 
 
-def finish(run: StageRun, prepared: Prepared, measure: Callable[[Transformer], dict[str, Any]], say: Callable[[str], None]) -> None:
+def finish(run: StageRun, prepared: Prepared, measure: Callable[[Transformer], dict[str, Any]], say: Say) -> None:
     """Measurements, samples and the loss plot of a finished run."""
     after = measure(prepared.model)
     if after:
@@ -203,9 +225,17 @@ def finish(run: StageRun, prepared: Prepared, measure: Callable[[Transformer], d
 
 def describe(shape: Any, settings: PretrainSettings, num_parameters: int) -> list[str]:
     """Every derived value, one a line."""
-    fields = {**dataclasses.asdict(shape), "parameters": num_parameters, "steps": settings.num_steps or f"by budget, {settings.budget_seconds:g} s"}
+    fields = {
+        **dataclasses.asdict(shape),
+        "parameters": num_parameters,
+        "steps": settings.num_steps or f"by budget, {settings.budget_seconds:g} s",
+    }
     batch = settings.rows * settings.row_tokens
-    fields |= {"batch_tokens": batch, "tokens": batch * settings.num_steps or "by budget", "precision": str(compute_dtype(settings.precision))}
+    fields |= {
+        "batch_tokens": batch,
+        "tokens": batch * settings.num_steps or "by budget",
+        "precision": str(compute_dtype(settings.precision)),
+    }
     fields |= {"matrix_lr": settings.optimiser.matrix_lr, "other_lr": round(settings.optimiser.other_lr, 6), "threads": settings.threads}
     return [f"{key} = {value}" for key, value in fields.items()]
 

@@ -37,7 +37,9 @@ def build_tokens(home: Path, corpus_ref: str, tokenizer_ref: str, *, progress: C
     return work.artifact
 
 
-def write_part(path: Path, part: str, documents: Iterable[Document], codec: Tokenizer, progress: Callable[[int, int], None] | None) -> tuple[int, int]:
+def write_part(
+    path: Path, part: str, documents: Iterable[Document], codec: Tokenizer, progress: Callable[[int, int], None] | None
+) -> tuple[int, int]:
     """`part`.bin holds <|endoftext|> text <|endoftext|> of every document; the .npz its bounds, bytes and language."""
     end = codec.id_of(END_OF_TEXT)
     lengths: list[int] = []
