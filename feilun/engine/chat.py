@@ -10,7 +10,7 @@ from itertools import count
 from typing import NamedTuple
 
 from feilun.chat import ChatFormat
-from feilun.engine import Engine, EngineInfo
+from feilun.engine.protocol import Engine, EngineInfo
 from feilun.types import Conversation, FinishReason, GenerationRequest, Reply, TokenEvent, UserError
 
 __all__ = ["ChatParams", "TextAssembler", "TextChat", "TextDelta"]

@@ -5,7 +5,7 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
-from feilun.engine import EngineClosed, EngineInfo, check_request
+from feilun.engine.protocol import EngineClosed, EngineInfo, check_request
 from feilun.tokenizer import IM_END, IM_START, Tokenizer
 from feilun.types import FinishReason, GenerationRequest, TokenEvent, UserError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from feilun.artifacts import MANIFEST, open_directory
-from feilun.engine import EngineClosed, EngineInfo, check_request
 from feilun.engine.batch import PREFILL_TOKENS, Batch
 from feilun.engine.packed import PackedModel
+from feilun.engine.protocol import EngineClosed, EngineInfo, check_request
 from feilun.engine.worker import Worker
 from feilun.model.checkpoint import load_model
 from feilun.model.transformer import Transformer

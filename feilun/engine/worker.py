@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import torch
 
-from feilun.engine import EngineClosed
 from feilun.engine.batch import Batch
+from feilun.engine.protocol import EngineClosed
 from feilun.types import GenerationRequest, TokenEvent
 
 __all__ = ["Worker"]

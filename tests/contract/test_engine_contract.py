@@ -192,10 +192,12 @@ def test_closing_ends_running_streams(chat) -> None:
         stream = chat.engine.stream(request)
         await anext(stream)
         await asyncio.to_thread(chat.engine.close)
-        with pytest.raises(EngineClosed):
-            async for event in stream:
-                if event.finish_reason is not None:
-                    raise EngineClosed("it was answered before it could be closed")
+        try:
+            rest = [event async for event in stream]
+        except EngineClosed:
+            return
+        # It may also have been answered before it could be closed.
+        assert rest[-1].finish_reason is not None
 
     asyncio.run(asyncio.wait_for(ask(), 30))
 
