@@ -108,6 +108,11 @@ class TextChat:
         self.engine, self.chat_format = engine, chat_format
         self._numbers = count()
 
+    @classmethod
+    def over(cls, engine: Engine) -> "TextChat":
+        """The engine with the chat format of its own tokenizer."""
+        return cls(engine, ChatFormat(engine.tokenizer))
+
     @property
     def info(self) -> EngineInfo:
         return self.engine.info

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from feilun.tokenizer import Tokenizer
 from feilun.types import GenerationRequest, TokenEvent, UserError
 
 __all__ = ["ENGINES", "Engine", "EngineClosed", "EngineInfo", "PromptTooLong", "engine_class"]
@@ -51,6 +52,8 @@ class Engine(Protocol):
     Every request ends with exactly one event that has a finish reason. `log_prob` of an event is under the model's
     distribution at temperature 1, whatever the sampling.
     """
+
+    tokenizer: Tokenizer
 
     @property
     def info(self) -> EngineInfo: ...

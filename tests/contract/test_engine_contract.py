@@ -5,7 +5,6 @@ import asyncio
 import pytest
 import torch
 
-from feilun.chat import ChatFormat
 from feilun.config import ModelShape, TokenizerSettings
 from feilun.engine import ENGINES, EngineClosed, PromptTooLong, engine_class
 from feilun.engine.chat import ChatParams, TextChat
@@ -46,7 +45,7 @@ def engine(request, directory):
 
 @pytest.fixture
 def chat(engine):
-    return TextChat(engine, ChatFormat(engine.tokenizer))
+    return TextChat.over(engine)
 
 
 def ids_of(events) -> dict[str, list[int]]:
