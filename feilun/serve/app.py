@@ -18,8 +18,9 @@ from fastapi import Depends, FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from feilun.chat import ChatFormat
 from feilun.config import ServeSettings
-from feilun.engine import TextChat
+from feilun.engine.chat import TextChat
 from feilun.serve import feedback, openai, product
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
@@ -119,11 +120,12 @@ class Headers:
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def native_factory(path: Path, settings: ServeSettings) -> TextChat:
+def native_factory(path: Path, ref: str, settings: ServeSettings) -> TextChat:
     """The own engine on a model directory; torch is imported here and not before."""
     from feilun.engine.native import NativeEngine
 
-    return TextChat.over(NativeEngine.load(path, threads=settings.threads, max_batch=settings.max_batch))
+    engine = NativeEngine.load(path, model=ref, threads=settings.threads, max_batch=settings.max_batch)
+    return TextChat(engine, ChatFormat(engine.tokenizer))
 
 
 def run(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from feilun.artifacts import Artifact, find, verify
 from feilun.config import ServeSettings
-from feilun.engine import ChatParams, TextChat
+from feilun.engine.chat import ChatParams, TextChat
 from feilun.serve.errors import ApiError
 from feilun.store import ChampionRow, Store
 from feilun.types import Conversation, UserError
@@ -24,7 +24,7 @@ __all__ = ["SERVED_NAMES", "EngineFactory", "Loaded", "Models"]
 
 log = logging.getLogger(__name__)
 
-EngineFactory = Callable[[Path, ServeSettings], TextChat]
+EngineFactory = Callable[[Path, str, ServeSettings], TextChat]
 
 SERVED_NAMES = ("feilun", "champion")
 WATCH_SECONDS = 0.5
@@ -41,6 +41,14 @@ class Loaded:
         self.loaded_at = time.time()
         self._active, self._retired = 0, False
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def context_tokens(self) -> int:
+        return self.chat.info.context_tokens
+
+    def count_prompt(self, conversation: Conversation) -> int:
+        """Tokens of a prompt, the assistant's header included."""
+        return len(self.chat.chat_format.prompt(conversation))
 
     def acquire(self, num_answers: int) -> None:
         """Hold the model open for `num_answers` answers until `release`; ApiError 429 when the queue is full."""
@@ -64,7 +72,7 @@ class Loaded:
 
     def _close_when_idle(self) -> None:
         if self._retired and not self._active and self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.chat.close))
+            self._closing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.chat.engine.close))
 
     async def closed(self) -> None:
         if self._closing is not None:
@@ -202,7 +210,7 @@ def load_chat(home: Path, ref: str, settings: ServeSettings, factory: EngineFact
         raise UserError(f"{ref} was erased; promote another model")
     if faults := verify(artifact):
         raise UserError(f"{ref} is not whole: {'; '.join(faults[:3])}; make it again or roll back")
-    chat = factory(artifact.path, settings)
+    chat = factory(artifact.path, f"{artifact.kind}/{artifact.ref}", settings)
     chat.complete([Conversation.of("1")], ChatParams(max_tokens=1))
     return artifact, chat
 

@@ -9,9 +9,9 @@ import logging
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from feilun.engine import ChatParams
+from feilun.engine.chat import ChatParams
 from feilun.serve.auth import Principal
 from feilun.serve.champion import Loaded
 from feilun.serve.chat_request import ChatCall
@@ -21,21 +21,26 @@ from feilun.types import Decision, FinishReason
 
 __all__ = ["Answer", "Ended", "Failed", "Generation", "Piece"]
 
+SEEDS = 1 << 63
+
 log = logging.getLogger(__name__)
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Piece:
     """More text of one answer."""
 
     index: int
     text: str
 
 
-class Ended(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ended:
     """Every answer is whole and recorded."""
 
 
-class Failed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Failed:
     message: str
 
 
@@ -120,9 +125,10 @@ class Generation:
 
     async def _answer(self, answer: Answer) -> None:
         call = self.call
-        seed = None if call.seed is None else call.seed + answer.index
+        # Equal seeds give equal draws; the answers of one call are to differ, and a seed stays within 63 bits.
+        seed = None if call.seed is None else (call.seed + answer.index) % SEEDS
         params = ChatParams(temperature=call.temperature, top_p=call.top_p, seed=seed, stop=call.stop, max_tokens=self._max_tokens)
-        async with aclosing(self.model.chat.stream(call.conversation, params)) as deltas:
+        async with aclosing(self.model.chat.stream(call.conversation, params, request_id=f"{self.id}-{answer.index}")) as deltas:
             async for delta in deltas:
                 answer.num_tokens = delta.num_tokens
                 if delta.text:
@@ -142,7 +148,7 @@ class Generation:
             principal=name,
             end_user=self.principal.end_user,
             model=self.model.ref,
-            decision=Decision(engine=self.model.chat.engine_name, model=self.model.ref, candidates=(self.model.ref,)),
+            decision=Decision(engine=self.model.chat.info.engine, model=self.model.ref, candidates=(self.model.ref,)),
             thread_id=thread_of(name, messages, call.thread_id),
             messages=messages,
             choices=[answer.to_row() for answer in self.answers],

@@ -63,16 +63,14 @@ async def create_completion(request: Request, principal: Chatter) -> Response:
 
 
 async def _prepare(state: State, call: ChatCall, speaker: Principal, model: Loaded) -> Generation:
-    count, conversation = model.chat.count_prompt, call.conversation
+    count, conversation = model.count_prompt, call.conversation
     if sum(len(message.text) for message in conversation.messages) > LONG_PROMPT_CHARS:
         prompt_tokens = await asyncio.to_thread(count, conversation)
     else:
         prompt_tokens = count(conversation)
-    room = model.chat.context_tokens - prompt_tokens
+    room = model.context_tokens - prompt_tokens
     if room < 1:
-        message = (
-            f"this model's context holds {model.chat.context_tokens} tokens; your messages are {prompt_tokens} and leave no room to answer"
-        )
+        message = f"this model's context holds {model.context_tokens} tokens; your messages are {prompt_tokens} and leave no room to answer"
         raise ApiError(400, message, param="messages", code="context_length_exceeded")
     max_tokens = room if call.max_tokens is None else min(room, call.max_tokens)
     return Generation(state, call, speaker, model, prompt_tokens, max_tokens)

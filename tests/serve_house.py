@@ -1,0 +1,127 @@
+"""A home with models that echo, at a pace that a test decides."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from feilun.artifacts import draft
+from feilun.chat import ChatFormat
+from feilun.config import ServeSettings, TokenizerSettings
+from feilun.engine.chat import TextChat
+from feilun.engine.echo import EchoEngine
+from feilun.serve.app import serving
+from feilun.store import Store
+from feilun.tokenizer import Tokenizer
+from feilun.types import GenerationRequest, TokenEvent
+
+# One token a byte: there is nothing to merge.
+TOKENIZER = Tokenizer.train(["a"], TokenizerSettings(vocab_size=320, num_reserved=8))
+
+
+def make_model(home: Path, name: str) -> str:
+    """A whole artifact of kind models; its ref."""
+    with draft(home, "models", name, recipe={"name": name}) as work:
+        (work.path / "name.txt").write_text(name)
+    assert work.artifact is not None
+    return f"models/{work.artifact.ref}"
+
+
+class PacedEngine(EchoEngine):
+    """An echo that answers "<name>: <message>" and, while `go` is not set, holds its breath after three tokens of one byte."""
+
+    def __init__(self, name: str, ref: str, go: threading.Event) -> None:
+        super().__init__(TOKENIZER, ref=ref, answer=lambda text: f"{name}: {text}", context_tokens=512)
+        self.go, self.broken, self.closed, self.requests = go, False, False, []
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[TokenEvent, None]:
+        self.requests.append(request)
+        events = super().stream(request)
+        try:
+            number = 0
+            async for event in events:
+                number += 1
+                while number > 3 and not self.go.is_set():
+                    await asyncio.sleep(0.005)
+                if self.broken:
+                    raise RuntimeError("the engine broke")
+                yield event
+        finally:
+            await events.aclose()
+
+    def close(self, *, drain: bool = False) -> None:
+        assert self.num_requests == 0, "a model was closed while it spoke"
+        self.closed = True
+        super().close(drain=drain)
+
+
+class House:
+    """A home, its server, and every engine that the server loaded."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.store = home, Store.open(home)
+        self.go = threading.Event()
+        self.go.set()
+        self.engines: list[PacedEngine] = []
+        self.url = self.owner_url = ""
+
+    def load(self, path: Path, ref: str, settings: ServeSettings) -> TextChat:
+        self.engines.append(PacedEngine((path / "name.txt").read_text(), ref, self.go))
+        return TextChat(self.engines[-1], ChatFormat(TOKENIZER))
+
+    def key(self, name: str, *scopes: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.store.create_key(name, frozenset(scopes)).secret}"}
+
+    def promote(self, name: str) -> str:
+        ref = make_model(self.home, name)
+        self.store.set_champion(ref, "test")
+        return ref
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+
+
+@contextmanager
+def open_house(home: Path, **settings: int | str) -> Iterator[House]:
+    house = House(home)
+    with serving(home, ServeSettings(port=0, **settings), engine_factory=house.load) as address:
+        house.url, house.owner_url = address
+        try:
+            yield house
+        finally:
+            house.go.set()
+    house.store.close()
+
+
+def ask(text: str, **fields: object) -> dict[str, object]:
+    return {"model": "feilun", "messages": [{"role": "user", "content": text}], **fields}
+
+
+def thumb(completion_id: str, value: object = 1, index: int = 0, **fields: object) -> dict[str, object]:
+    return {"target": {"id": completion_id, "index": index}, "kind": "thumb", "value": value, **fields}
+
+
+def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def wait_for(house: House, ref: str) -> None:
+    with house.client() as client:
+        until(lambda: client.get("/health").json()["model"] == ref)
+
+
+def error_of(response: httpx.Response, status: int) -> dict[str, str | None]:
+    """The error object of a refusal, whole and of that status."""
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert error["type"]
+    return error
