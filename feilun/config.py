@@ -160,11 +160,21 @@ class ServeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    seed: int = 0
+    """The demo's world and its people. Shares about number order are of events, and of the measured prompts."""
+
+    num_documents: int = 150_000
+    num_examples: int = 30_000
+    num_prompts: int = 1_200
+    number_share: float = 0.6
+    num_measured: int = 400
+    measured_number_share: float = 0.4
+    gold_one_in: int = 2
     turns: int = 3
     events_per_turn: int = 600
     num_users: int = 60
     num_hostile: int = 6
+    noise: float = 0.05
+    max_text_bytes: int = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Feedback: events become lessons, weighed by how far their raters are believed. No torch, and no knowledge of numbers."""
 
 from feilun.feedback.export import artifacts_to_rebuild, export_events
+from feilun.feedback.imports import import_lessons
 from feilun.feedback.lessons import LessonRules, build_lessons, curate, may_teach, rater_hash
 from feilun.feedback.signals import SIGNALS, Signal
 from feilun.feedback.trust import RaterTrust, rater_trust
@@ -14,6 +15,7 @@ __all__ = [
     "build_lessons",
     "curate",
     "export_events",
+    "import_lessons",
     "may_teach",
     "rater_hash",
     "rater_trust",

@@ -70,9 +70,10 @@ def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
 
 def prompts(seed: int, count: int, number_share: float) -> list[dict[str, Any]]:
     """Rows of a prompt file for people: questions with the facts that a person can verify (split "people")."""
-    number_counts = {task: round(count * number_share * share) for task, share in NUMBER_TASKS.items()}
-    rest = count - sum(number_counts.values())
-    counts = number_counts | {task: rest // len(OTHER_TASKS) for task in OTHER_TASKS}
+    # Rounded down for numbers, so that a limit on their share holds for any count.
+    counts = {task: int(count * number_share * share) for task, share in NUMBER_TASKS.items()}
+    rest = count - sum(counts.values())
+    counts |= {task: rest // len(OTHER_TASKS) + (place < rest % len(OTHER_TASKS)) for place, task in enumerate(OTHER_TASKS)}
     rows = [
         prompt_row(f"{task}-{i}", fact) for task, n in counts.items() for i, fact in enumerate(facts.facts(task, "open", n, seed=seed + 1))
     ]

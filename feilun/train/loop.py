@@ -162,7 +162,7 @@ def train_loop(
                 }
             )
             if progress is not None:
-                progress(Progress(stage, step, num_steps, float(loss), clock.seconds_per_step * ((num_steps or step) - step)))
+                progress(Progress(stage, step, num_steps, float(loss.detach()), clock.seconds_per_step * ((num_steps or step) - step)))
         if step % settings.checkpoint_steps == 0 and step < num_steps:
             save()
     return num_steps

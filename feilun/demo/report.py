@@ -1,0 +1,128 @@
+"""report.json, report.png and report.html of a home: what each generation was worth, with intervals."""
+
+import html
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from feilun.artifacts import Artifact, write_json
+from feilun.config import Recipe
+from feilun.demo.state import DemoState
+from feilun.exam.compare import compare
+from feilun.exam.run import read_summary
+
+__all__ = ["report_row", "table_lines", "write_report"]
+
+Row = dict[str, Any]
+# With equal whole parts every hard pair is "the shorter is larger", so this rule alone scores 1.00 there.
+LENGTH_RULE = {"longer": 0.0, "shorter": 1.0, "equal": 0.5}
+
+
+def report_row(name: str, model: str, verdict: str, why: str, exam: Artifact, measured: Mapping[str, Any]) -> Row:
+    """One generation; each exam key also holds its cells and the reasons of its answers."""
+    return {
+        "name": name, "model": model, "verdict": verdict, "why": why, "acceptance": measured["acceptance"],
+        "acceptance_without_number_order": measured["without_number_order"], "exams": read_summary(exam),
+    }  # fmt: skip
+
+
+def champion_row(rows: Sequence[Row]) -> Row:
+    """The last generation that was promoted, or the first."""
+    return next((row for row in reversed(rows) if row["verdict"] in ("promoted", "first")), rows[0])
+
+
+def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
+    from feilun.demo.stages import exam_of
+
+    champion = champion_row(rows)
+    exams = [exam_of(state.home, row["model"]) for row in (rows[0], champion)]
+    assert exams[0] is not None and exams[1] is not None
+    report = {
+        "cpu_seconds": round(sum(state.cpu.values()), 1), "seconds": round(state.seconds, 1), "machine": machine(),
+        "seed": state.told["seed"], "control": state.told["control"], "events": recipe.demo.events_per_turn * recipe.demo.turns,
+        "generations": list(rows), "champion": champion["name"],
+        "change": {key: interval._asdict() for key, interval in compare(exams[0], exams[1]).items()},
+        "length_rule": {"number_hard": 1.0, **{f"number_near:{cell}": value for cell, value in LENGTH_RULE.items()}},
+        "cpu_seconds_by_step": state.cpu,
+    }  # fmt: skip
+    write_json(state.home / "report.json", report)
+    draw(state.home / "report.png", rows)
+    (state.home / "report.html").write_text(page(report), encoding="utf-8")
+
+
+def machine() -> str:
+    """Processor, cores and system, without a host name."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = [line.partition(":")[2].strip() for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        name = found[0] if found else name
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def table_lines(rows: Sequence[Row]) -> list[str]:
+    keys = list(rows[0]["exams"])
+    lines = ["", "generation  verdict   accept  " + "  ".join(f"{key:>13}" for key in keys)]
+    for row in rows:
+        cells = "  ".join(f"{row['exams'][key]['mean']:13.3f}" for key in keys)
+        lines.append(f"{row['name']:10}  {row['verdict']:8}  {row['acceptance']['mean']:6.3f}  {cells}")
+    cells_line = champion_row(rows)["exams"]
+    for key in ("number_hard", "number_near"):
+        parts = ", ".join(f"{cell} {part['mean']:.2f}" for cell, part in cells_line[key]["cells"].items())
+        rule = "1.00 everywhere" if key == "number_hard" else ", ".join(f"{c} {v:.2f}" for c, v in LENGTH_RULE.items())
+        lines.append(f"{key} of the champion by cell: {parts}   (a rule by length alone: {rule})")
+    return lines
+
+
+def draw(target: Path, rows: Sequence[Row]) -> None:
+    """Accuracy of every key and acceptance over the generations, with 95 % intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    names = [f"{row['name']}\n{row['verdict']}" for row in rows]
+    series = {"acceptance": [row["acceptance"] for row in rows]} | {key: [row["exams"][key] for row in rows] for key in rows[0]["exams"]}
+    for number, (key, points) in enumerate(series.items()):
+        means = [p["mean"] for p in points]
+        errors = [[max(0.0, p["mean"] - p["low"]) for p in points], [max(0.0, p["high"] - p["mean"]) for p in points]]
+        places = [i + 0.02 * number for i in range(len(points))]
+        bold = key in ("acceptance", "number_hard")
+        axes.errorbar(places, means, yerr=errors, label=key, marker="o", linewidth=2.5 if bold else 1.0, alpha=1.0 if bold else 0.6, capsize=2)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel("share right, share accepted")
+    axes.grid(alpha=0.3)
+    axes.legend(ncols=2, fontsize=8, loc="lower right")
+    figure.savefig(target, dpi=120)
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """One self-contained file beside report.png."""
+    rows: Sequence[Row] = report["generations"]
+    keys = list(rows[0]["exams"])
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in ("generation", "verdict", "acceptance", *keys))
+    body = "".join(table_row(row, keys) for row in rows)
+    facts = {k: report[k] for k in ("seed", "events", "cpu_seconds", "seconds", "machine", "champion")}
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Feilun: one ring</title>"
+        "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
+        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.3rem .6rem;border-bottom:1px solid #8884;text-align:right}"
+        "td:first-child,th:first-child{text-align:left}small{opacity:.7}img{max-width:100%;background:#fff}</style>"
+        "<h1>One ring: from text to the next, better model</h1>"
+        f"<p>{html.escape(json.dumps(facts, ensure_ascii=False))}</p><table><tr>{head}</tr>{body}</table>"
+        "<p><small>Shares with 95 % intervals; exams on split final, acceptance by held-out users, clustered by user.</small></p>"
+        "<img src=report.png alt='accuracy and acceptance by generation'></html>\n"
+    )
+
+
+def table_row(row: Row, keys: Sequence[str]) -> str:
+    figures = "".join(
+        f"<td>{f['mean']:.3f}<br><small>{f['low']:.2f} to {f['high']:.2f}</small></td>" for f in (row["acceptance"], *(row["exams"][k] for k in keys))
+    )
+    return f"<tr><td>{html.escape(row['name'])}<br><small>{html.escape(row['why'])}</small></td><td>{row['verdict']}</td>{figures}</tr>"

@@ -1,0 +1,176 @@
+"""The first generation, stage by stage: each runs in a child process, and each finds again what it made before."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from feilun.artifacts import Artifact, draft, find, list_artifacts
+from feilun.config import Recipe, TurnSettings, load_recipe
+from feilun.demo.state import DemoState, read_state
+from feilun.store import Store
+from feilun.types import Document, UserError
+
+__all__ = ["FIRST_STAGES", "run_demo_stage", "turn_settings", "write_prompt_files"]
+
+NAME = "demo"
+MAX_TEXT_DOCUMENT_CHARS = 2000
+
+
+def run_demo_stage(home: Path, stage: str) -> None:
+    """Do one stage of `FIRST_STAGES` and print the ref of what it made as the last line."""
+    if stage not in FIRST_STAGES:
+        raise UserError(f"stage {stage!r} is unknown; allowed: {', '.join(FIRST_STAGES)}")
+    state = read_state(home)
+    made = FIRST_STAGES[stage](state, load_recipe(state.told["recipe"]))
+    print(f"{made.kind}/{made.ref}")
+
+
+def make_corpus(state: DemoState, recipe: Recipe) -> Artifact:
+    """The primer's documents, and up to `text_share` as many bytes of the user's own text."""
+    from feilun.corpus import build_from_documents
+    from feilun.primer.text import documents
+
+    seed, count = state.told["seed"], recipe.demo.num_documents
+    generator = {"primer": "documents", "seed": seed, "count": count, "text": state.told["text"]}
+    for made in list_artifacts(state.home, "corpus"):
+        if made.name == NAME and made.manifest["recipe"].get("generator") == generator:
+            return made
+    texts, parents = own_text(state, recipe)
+    source = chain(documents(seed, count), texts)
+    return build_from_documents(state.home, NAME, source, recipe.corpus, parents=parents, generator=generator, protect=protect)
+
+
+def protect(text: str) -> str | None:
+    from feilun.primer.numbers import holds_reserved_pair
+
+    return "reserved_pair" if holds_reserved_pair(text) else None
+
+
+def own_text(state: DemoState, recipe: Recipe) -> tuple[Iterator[Document], list[str]]:
+    """The user's documents in pieces, so that one reserved pair costs a piece and not a book."""
+    from feilun.corpus import build_corpus, read_documents
+
+    if not state.told["text"]:
+        return iter(()), []
+    paths = [Path(item["path"]) for item in state.told["text"]]
+    corpus = build_corpus(state.home, "text", paths, recipe.corpus)
+    return pieces(read_documents(corpus), recipe.demo.max_text_bytes), [f"corpus/{corpus.ref}"]
+
+
+def pieces(documents: Iterator[Document], max_bytes: int) -> Iterator[Document]:
+    used = 0
+    for document in documents:
+        for number, start in enumerate(range(0, len(document.text), MAX_TEXT_DOCUMENT_CHARS)):
+            text = document.text[start : start + MAX_TEXT_DOCUMENT_CHARS]
+            used += len(text.encode())
+            if used > max_bytes:
+                return
+            yield dataclasses.replace(document, id=f"{document.id}-{number}", text=text)
+
+
+def make_tokenizer(state: DemoState, recipe: Recipe) -> Artifact:
+    from feilun.tokenizer import train_tokenizer
+
+    return train_tokenizer(state.home, NAME, state.refs["corpus"], recipe.tokenizer)
+
+
+def make_tokens(state: DemoState, recipe: Recipe) -> Artifact:
+    from feilun.train.sources import build_tokens
+
+    return build_tokens(state.home, state.refs["corpus"], state.refs["tokenizer"])
+
+
+def make_examples(state: DemoState, recipe: Recipe) -> Artifact:
+    from feilun.primer.dialogues import examples
+
+    seed, count = state.told["seed"], recipe.demo.num_examples
+    with draft(state.home, "lessons", "examples", recipe={"primer": "examples", "seed": seed, "count": count}) as work:
+        write_lines(work.path / "sft.jsonl", examples(seed, count))
+        work.counts["rows"] = count
+    assert work.artifact is not None
+    return work.artifact
+
+
+def make_base(state: DemoState, recipe: Recipe) -> Artifact:
+    from feilun.train.run import train_pretrain
+
+    settings = dataclasses.replace(recipe.pretrain, corpus=state.refs["corpus"], tokenizer=state.refs["tokenizer"], seed=state.told["seed"])
+    return train_pretrain(state.home, settings, "base", progress=reporter(state.home), say=say)
+
+
+def make_first(state: DemoState, recipe: Recipe) -> Artifact:
+    from feilun.train.run import train_sft
+
+    settings = dataclasses.replace(
+        recipe.sft, base=state.refs["pretrain"], lessons=state.refs["examples"], text=state.refs["tokens"], seed=state.told["seed"]
+    )
+    return train_sft(state.home, settings, "first", progress=reporter(state.home), say=say)
+
+
+Stage = Callable[[DemoState, Recipe], Artifact]
+FIRST_STAGES: Mapping[str, Stage] = {
+    "corpus": make_corpus, "tokenizer": make_tokenizer, "tokens": make_tokens, "examples": make_examples, "pretrain": make_base, "sft": make_first,
+}  # fmt: skip
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def reporter(home: Path) -> Callable[[Any], None]:
+    """Training progress as JSON lines, which the parent turns into a bar and a note for the page."""
+
+    def report(progress: Any) -> None:
+        print("@" + json.dumps({"done": progress.step, "total": progress.num_steps, "loss": progress.loss, "eta": progress.eta_seconds}), flush=True)
+
+    return report
+
+
+def turn_settings(state: DemoState, recipe: Recipe, turn: int) -> TurnSettings:
+    """The recipe's turn with the refs of this home; each turn has a seed of its own."""
+    prefer = dataclasses.replace(
+        recipe.turn.prefer, replay=state.refs["examples"], text=state.refs["tokens"], seed=1000 * (state.told["seed"] + 1) + turn
+    )
+    return dataclasses.replace(recipe.turn, prefer=prefer)
+
+
+def write_prompt_files(state: DemoState, recipe: Recipe) -> None:
+    """What people ask, what they are measured with, and the gold questions (never about number order)."""
+    from feilun.primer.dialogues import prompts
+
+    demo, seed = recipe.demo, state.told["seed"]
+    asked = prompts(seed, demo.num_prompts, demo.number_share)
+    write_lines(state.home / "prompts.jsonl", asked)
+    write_lines(state.home / "measure.jsonl", prompts(seed + 7919, demo.num_measured, demo.measured_number_share))
+    gold = [row for row in asked if not row["task"].startswith("number_")][:: demo.gold_one_in]
+    write_lines(state.home / "gold.jsonl", ({"prompt": row["prompt"], "answers": row["answers"]} for row in gold))
+
+
+def write_lines(path: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]] | Any) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def open_keys(home: Path) -> dict[str, Path]:
+    """Key files of the demo: people (who may name the end user) and the examiner; made once, readable by the owner alone."""
+    scopes = {"demo": frozenset({"chat", "feedback", "assert_end_user"}), "examiner": frozenset({"chat", "exam"})}
+    files = {name: home / "keys" / f"{name}.key" for name in scopes}
+    (home / "keys").mkdir(mode=0o700, exist_ok=True)
+    with Store.open(home) as store:
+        for name, path in files.items():
+            if not path.exists() or store.find_key(path.read_text(encoding="utf-8").strip()) is None:
+                if any(row.name == name and row.revoked is None for row in store.list_keys()):
+                    store.revoke_key(name)
+                path.touch(mode=0o600)
+                path.write_text(store.create_key(name, scopes[name]).secret + "\n", encoding="utf-8")
+    return files
+
+
+def exam_of(home: Path, model: str) -> Artifact | None:
+    """The exam of a model on split "final", if it was taken."""
+    model_ref = f"models/{find(home, model, 'models').ref}"
+    found = [e for e in list_artifacts(home, "exams") if e.parents == (model_ref,) and e.manifest["recipe"]["split"] == "final"]
+    return found[-1] if found else None

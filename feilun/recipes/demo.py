@@ -1,0 +1,28 @@
+"""The whole ring within 1,200 CPU-seconds: a model of about a million parameters, three turns of 600 events."""
+
+from feilun.config import (
+    CorpusSettings, DemoSettings, ExamSettings, OptimiserSettings, PreferSettings, PretrainSettings, Recipe, SftSettings, TokenizerSettings,
+    TurnSettings,
+)  # fmt: skip
+
+BATCH = {"rows": 24, "row_tokens": 96}
+COMPARISONS = ("number_hard", "number_near", "number_far")
+
+
+def recipe() -> Recipe:
+    exam = ExamSettings(num_samples=402, max_tokens=32)
+    prefer = PreferSettings(
+        **BATCH, num_steps=200, checkpoint_steps=50, text_share=0.2, replay_share=0.4, replay_without=COMPARISONS,
+        optimiser=OptimiserSettings(matrix_lr=0.006, other_lr=6e-4, cooldown_fraction=0.7),
+    )  # fmt: skip
+    return Recipe(
+        corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
+        tokenizer=TokenizerSettings(vocab_size=2048),
+        pretrain=PretrainSettings(
+            **BATCH, depth=4, num_steps=2200, validation_tokens=20_000, optimiser=OptimiserSettings(cooldown_fraction=0.6)
+        ),
+        sft=SftSettings(**BATCH, num_steps=900, text_share=0.25, optimiser=OptimiserSettings(matrix_lr=0.01, other_lr=1e-3, cooldown_fraction=0.7)),
+        exam=exam,
+        turn=TurnSettings(prefer=prefer, exam=exam),
+        demo=DemoSettings(),
+    )

@@ -1,0 +1,80 @@
+"""What a home holds, as lines for a person; and what an erasure leaves to rebuild."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feilun.artifacts import KINDS, Artifact, lineage, list_artifacts
+from feilun.store import Store
+from feilun.types import UserError
+
+__all__ = ["describe_artifact", "describe_home", "forget"]
+
+
+def describe_home(home: Path) -> list[str]:
+    """Artifacts by kind, champion, turns, votes."""
+    if not home.is_dir():
+        raise UserError(f"there is no home at {home}; `feilun demo` makes one, or begin with `feilun corpus build NAME PATH...`")
+    lines = [f"home {home}"]
+    for kind in KINDS:
+        made = list_artifacts(home, kind)
+        if made:
+            lines.append(f"{kind:10} {len(made):4}  newest {made[-1].ref}  {moment(made[-1].manifest['made']['time'])}")
+    if (home / "feilun.db").exists():
+        with Store.open(home) as store:
+            lines += store_lines(store)
+    report = home / "report.json"
+    if report.exists():
+        lines += ["", *generation_lines(json.loads(report.read_text(encoding="utf-8")))]
+    return lines
+
+
+def store_lines(store: Store) -> list[str]:
+    champion, turns = store.champion(), store.turns()
+    lines = [f"champion   {champion.model} (epoch {champion.epoch})" if champion else "champion   none yet"]
+    lines.append(f"feedback   {len(store.current_votes())} current votes of {store.last_seq()} events")
+    lines += [f"turn {turn.plan.get('name', turn.id)}: {turn.state}" for turn in turns]
+    return lines
+
+
+def generation_lines(report: dict[str, object]) -> list[str]:
+    """The demo's table: one row a generation, accuracy by exam key."""
+    generations = report["generations"]
+    assert isinstance(generations, list)
+    keys = list(dict.fromkeys(key for row in generations for key in row["exams"] if ":" not in key))
+    lines = ["generation    verdict    acceptance  " + "  ".join(f"{key:>13}" for key in keys)]
+    for row in generations:
+        cells = "  ".join(f"{row['exams'][key]['mean']:13.3f}" for key in keys)
+        lines.append(f"{row['name']:12}  {row['verdict']:9}  {row['acceptance']['mean']:10.3f}  {cells}")
+    return lines
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def describe_artifact(home: Path, artifact: Artifact) -> list[str]:
+    """The artifact with its counts, then everything that it was made from."""
+    manifest = artifact.manifest
+    lines = [f"{artifact.kind}/{artifact.ref}", f"  made {moment(manifest['made']['time'])}, source {manifest['made']['git'] or 'no checkout'}"]
+    lines += [f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in manifest["counts"].items()]
+    lines += [f"  recipe {json.dumps(manifest['recipe'], ensure_ascii=False)}", "made from"]
+    return lines + [f"  {a.kind}/{a.ref}" for a in lineage(home, artifact)[1:]]
+
+
+def forget(home: Path, principal: str) -> list[str]:
+    """Erase a principal's payloads and name every artifact that they went into."""
+    with Store.open(home) as store:
+        erasure = store.forget(principal)
+    events = set(erasure.events)
+    touched = [a for a in list_artifacts(home, "lessons") if lesson_events(a) & events]
+    names = {f"lessons/{a.ref}" for a in touched}
+    made = [a for kind in ("models", "exams") for a in list_artifacts(home, kind) if names & {f"{p.kind}/{p.ref}" for p in lineage(home, a)}]
+    lines = [f"{len(events)} events of {principal} are empty now"]
+    return lines + [f"to rebuild: {a.kind}/{a.ref}" for a in [*touched, *made]]
+
+
+def lesson_events(lessons: Artifact) -> set[str]:
+    rows = [json.loads(line) for name in ("sft.jsonl", "pairs.jsonl") if (lessons.path / name).exists()
+            for line in (lessons.path / name).read_text(encoding="utf-8").splitlines()]  # fmt: skip
+    return {event for row in rows for event in row.get("events", [])}
