@@ -1,0 +1,1 @@
+"""One Python file a run: `recipe() -> feilun.config.Recipe`; people write them, released ones are never edited."""

@@ -1,0 +1,103 @@
+# make demo    the whole ring on this machine         make demo ARGS="--seed 1"
+# make test    what CI runs: lint, types, tests       make accept   three demo seeds, judged (long)
+# make clean   removes .venv and caches               make soak     the tests marked slow
+#
+# PYTHON=...       a certain Python, 3.11 or newer
+# TORCH_INDEX=...  another wheel index for torch, for example https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTEST_ARGS ?=
+PYTHON ?=
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2 ] || echo --quiet)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+GOAL := $(or $(firstword $(MAKECMDGOALS)),help)
+# Measured with `du -sm .venv`: Linux x86-64, Python 3.11, torch 2.13 for CPU.
+DEMO_MB := 0
+TEST_MB := 0
+# Without this, one other busy process makes two-thread training fifteen times slower.
+export GOMP_SPINCOUNT := 0
+
+.PHONY: help demo test accept soak clean
+
+help:
+	@sed -n '1,/^$$/s/^# *//p' Makefile
+
+demo: $(VENV)/installed
+	@$(BIN)/feilun demo $(ARGS)
+
+test: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+accept: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks.accept $(ARGS)
+
+soak: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m slow --timeout 7200 $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find feilun tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is newer than pyproject.toml when nothing is to be installed.
+$(VENV)/installed: pyproject.toml
+	@$(call announce,$(DEMO_MB))
+	@$(make_venv)
+	@$(install_torch)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml
+	@$(call announce,$(TEST_MB))
+	@$(make_venv)
+	@$(install_torch)
+	$(PIP) -e '.[test]'
+	@touch $(VENV)/installed $@
+
+define announce
+echo "Installing into $(VENV): about $(1) MB on disk with the CPU build of torch; the CUDA build takes several GB."; \
+if [ -z "$(TORCH_INDEX)" ] && [ "$$(uname -s)" = Linux ] && [ ! -e /dev/nvidiactl ] && [ ! -e /dev/dxg ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
+	echo "No NVIDIA device was found here, and a plain pip on Linux takes the CUDA build. For the small one, stop this and run:"; \
+	echo "    make $(GOAL) TORCH_INDEX=$(CPU_INDEX)"; \
+fi
+endef
+
+# The first Python that runs, is new enough and can make a virtual environment; a found but incomplete one is named.
+define make_venv
+if $(BIN)/python -c 'import pip' >/dev/null 2>&1; then exit 0; fi; \
+found=; incomplete=; last=; \
+for candidate in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	if "$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then found=$$candidate; break; fi; \
+	incomplete="$$incomplete $$candidate"; last=$$candidate; \
+done; \
+if [ -z "$$found" ] && [ -n "$$incomplete" ]; then \
+	version=$$($$last -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	echo "Found Python:$$incomplete, but without its modules venv and ensurepip. Install them, then run make again:" >&2; \
+	echo "    Debian, Ubuntu:  sudo apt install python$$version-venv" >&2; \
+	echo "    elsewhere:       the full Python package of your system, or an installer from https://www.python.org" >&2; \
+	exit 1; \
+fi; \
+if [ -z "$$found" ]; then \
+	echo "No Python 3.11 or newer was found (looked for: $(or $(PYTHON),python3.13 python3.12 python3.11 python3)). Install one, then run make again:" >&2; \
+	echo "    Debian 12+, Ubuntu 24.04+:  sudo apt install python3 python3-venv" >&2; \
+	echo "    Fedora:                     sudo dnf install python3" >&2; \
+	echo "    macOS:                      brew install python" >&2; \
+	echo "    elsewhere:                  https://www.python.org/downloads; or name one: make $(GOAL) PYTHON=/path/to/python" >&2; \
+	exit 1; \
+fi; \
+echo "Python: $$found ($$($$found --version 2>&1))"; \
+"$$found" -m venv --clear $(VENV)
+endef
+
+define install_torch
+if [ -n "$(TORCH_INDEX)" ]; then \
+	wanted=$$($(BIN)/python -c 'import tomllib; print(next(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if d.startswith("torch")))'); \
+	$(PIP) --index-url "$(TORCH_INDEX)" "$$wanted"; \
+fi
+endef
