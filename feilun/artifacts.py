@@ -22,7 +22,7 @@ from typing import Any
 
 from feilun.types import UserError
 
-__all__ = ["KINDS", "Artifact", "Draft", "draft", "find", "list_artifacts", "lineage", "read_json", "verify", "write_json"]
+__all__ = ["KINDS", "Artifact", "Draft", "draft", "find", "lineage", "list_artifacts", "read_json", "verify", "write_json"]
 
 KINDS = ("corpus", "tokenizer", "tokens", "lessons", "models", "runs", "exams", "index")
 MANIFEST = "manifest.json"
@@ -88,10 +88,20 @@ def _publish(root: Path, kind: str, name: str, work: Draft, parents: tuple[str, 
         }  # fmt: skip
         write_json(work.path / MANIFEST, manifest)
         os.chmod(work.path, 0o755)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(work.path, final)
+        _move(work.path, final)
         _sync_directory(root)
     return open_directory(final)
+
+
+def _move(path: Path, final: Path) -> None:
+    """Rename onto `final`; where another publisher was first its directory stays, one without a manifest is replaced."""
+    try:
+        os.replace(path, final)
+    except OSError:
+        if (final / MANIFEST).exists():
+            return
+        shutil.rmtree(final)
+        os.replace(path, final)
 
 
 def check_name(kind: str, name: str) -> None:
@@ -109,7 +119,7 @@ def content_hash(kind: str, files: Mapping[str, str], parents: Sequence[str], re
 def hash_files(path: Path) -> dict[str, str]:
     """sha256 of every file under `path` but the manifest, flushed to disk on the way."""
     found = {}
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != MANIFEST):
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and p != path / MANIFEST):
         digest = hashlib.sha256()
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -142,7 +152,9 @@ def find(home: Path, ref: str, kind: str | None = None) -> Artifact:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UserError(f"{ref!r} is borne by {len(matches)} artifacts: {', '.join(f'{a.kind}/{a.ref}' for a in matches)}; name one of them")
+        raise UserError(
+            f"{ref!r} is borne by {len(matches)} artifacts: {', '.join(f'{a.kind}/{a.ref}' for a in matches)}; name one of them"
+        )
     have = [f"{a.kind}/{a.ref}" for k in kinds if k in KINDS for a in list_artifacts(home, k)]
     raise UserError(f"no artifact {ref!r} in {home}; there: {', '.join(have[-12:]) or 'nothing yet'}")
 
@@ -205,8 +217,12 @@ def git_revision() -> str | None:
     """Revision of the source tree this package runs from, "+dirty" if changed; None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
-        head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-        dirty = subprocess.run(["git", "-C", here, "status", "--porcelain", "."], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        head = subprocess.run(
+            ["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "-C", here, "status", "--porcelain", "."], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+dirty" if dirty else "")
