@@ -10,8 +10,8 @@ Every product here gives a row the same bits whatever rows stand beside it (meas
 AVX-512 and AMX), so that an answer does not depend on who else is being served. A lone row takes another kernel,
 so it is computed twice over.
 
-Shape legend: N tokens or rows, B rows, T tokens, S keys, D width, H query heads, K key heads, G = H / K, E head_dim,
-F feed-forward width, V vocabulary, L layers, R rows of a cache.
+Shape legend: N tokens or rows, B rows, T tokens, S keys, D width, H query heads, K key heads, G = H / K, M = G * T,
+J = H + K heads that rope turns, C = B * K or N * K, E head_dim, F feed-forward width, V vocabulary, L layers, R cache rows.
 """
 
 from typing import NamedTuple, Protocol
@@ -116,9 +116,9 @@ class Cache:
 
 
 class AttentionPlan(Protocol):
-    """How the tokens of one forward pass see each other."""
+    """How the tokens of one forward pass see each other; arguments may be views, the result [N, H * E] has `dtype`."""
 
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor: ...
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, dtype: torch.dtype) -> Tensor: ...
 
 
 class RowAttention:
@@ -128,19 +128,25 @@ class RowAttention:
         self.B, self.T, self.cache, self.first_row = B, T, cache, first_row
         self.bias_TT = torch.full((T, T), float("-inf")).triu_(1)
 
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, dtype: torch.dtype) -> Tensor:
         B, T, (N, H, E), K = self.B, self.T, q_NHE.shape, k_NKE.shape[1]
-        k_BKTE = k_NKE.view(B, T, K, E).transpose(1, 2)
-        v_BKTE = v_NKE.view(B, T, K, E).transpose(1, 2)
-        if self.cache is not None:
-            rows = slice(self.first_row, self.first_row + B)
-            self.cache.keys_LRKSE[layer, rows, :, :T] = k_BKTE
-            self.cache.values_LRKSE[layer, rows, :, :T] = v_BKTE
-        q_BKME = q_NHE.view(B, T, H, E).transpose(1, 2).reshape(B, K, -1, E)
-        scores = q_BKME @ k_BKTE.transpose(-1, -2)
-        scores.view(B, H, T, T).add_(self.bias_TT)
-        out_BKME = scores.softmax(-1) @ v_BKTE
-        return out_BKME.view(B, H, T, E).transpose(1, 2).reshape(N, H * E)
+        k_CTE = self._kept(None if self.cache is None else self.cache.keys_LRKSE[layer], k_NKE)
+        v_CTE = self._kept(None if self.cache is None else self.cache.values_LRKSE[layer], v_NKE)
+        q_CME = q_NHE.view(B, T, H, E).transpose(1, 2).reshape(B * K, -1, E)
+        scores_CMT = torch.bmm(q_CME, k_CTE.transpose(1, 2))
+        scores_CMT.view(B, H, T, T).add_(self.bias_TT)
+        out_CME = torch.bmm(scores_CMT.softmax(-1), v_CTE)
+        return out_CME.view(B, H, T, E).transpose(1, 2).to(dtype, memory_format=torch.contiguous_format).reshape(N, H * E)
+
+    def _kept(self, held_RKSE: Tensor | None, new_NKE: Tensor) -> Tensor:
+        """[C = B * K, T, E]: a view of the cache where there is one."""
+        B, T, (_, K, E) = self.B, self.T, new_NKE.shape
+        new_BKTE = new_NKE.view(B, T, K, E).transpose(1, 2)
+        if held_RKSE is None:
+            return new_BKTE.reshape(B * K, T, E)
+        rows_BKSE = held_RKSE[self.first_row : self.first_row + B]
+        rows_BKSE[:, :, :T] = new_BKTE
+        return rows_BKSE.view(B * K, -1, E)[:, :T]
 
 
 class StepAttention:
@@ -154,16 +160,17 @@ class StepAttention:
         hidden_NS = torch.arange(num_keys) > positions_N[:, None]
         self.bias_N11S = torch.zeros(hidden_NS.shape).masked_fill_(hidden_NS, float("-inf"))[:, None, None]
 
-    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, dtype: torch.dtype) -> Tensor:
         N, H, E = q_NHE.shape
         K = k_NKE.shape[1]
-        k_BSE = self._store(self.cache.keys_LRKSE[layer], k_NKE)
-        v_BSE = self._store(self.cache.values_LRKSE[layer], v_NKE)
-        scores_BGS = torch.bmm(q_NHE.view(N * K, H // K, E), k_BSE.transpose(1, 2))
-        scores_BGS.view(N, K, H // K, -1).add_(self.bias_N11S)
-        return torch.bmm(scores_BGS.softmax(-1), v_BSE).view(N, H * E)
+        k_CSE = self._stored(self.cache.keys_LRKSE[layer], k_NKE)
+        v_CSE = self._stored(self.cache.values_LRKSE[layer], v_NKE)
+        scores_CGS = torch.bmm(q_NHE.reshape(N * K, H // K, E), k_CSE.transpose(1, 2))
+        scores_CGS.view(N, K, H // K, -1).add_(self.bias_N11S)
+        return torch.bmm(scores_CGS.softmax(-1), v_CSE).view(N, H * E).to(dtype)
 
-    def _store(self, held_RKSE: Tensor, new_NKE: Tensor) -> Tensor:
+    def _stored(self, held_RKSE: Tensor, new_NKE: Tensor) -> Tensor:
+        """[C = N * K, keys, E], a view of the cache with the new keys or values in it."""
         N, K, E = new_NKE.shape
         held_RKSE.view(-1, E).index_copy_(0, self.index, new_NKE.reshape(N * K, E))
         return held_RKSE[:N].view(N * K, -1, E)[:, : self.num_keys]
@@ -176,6 +183,7 @@ class PackedModel:
         if precision not in PRECISIONS:
             raise UserError(f"precision {precision!r} is unknown; allowed: {', '.join(PRECISIONS)}")
         self.shape = shape = model.shape
+        self.num_turned = shape.num_heads + shape.num_kv_heads
         self.bf16 = precision == "bf16" or (precision == "auto" and fast_bf16())
         with torch.inference_mode():
             self.embedding_VD = model.model.embed_tokens.weight.float().clone()
@@ -189,8 +197,8 @@ class PackedModel:
     def prefill(self, ids_BT: Tensor, lengths_B: Tensor, cache: Cache, first_row: int) -> Tensor:
         """Fill rows `first_row`.. of the cache; logits [B, V] after the last token of each row."""
         B, T = ids_BT.shape
-        x_ND = self._run(ids_BT.reshape(-1), torch.arange(T).repeat(B), RowAttention(B, T, cache, first_row))
-        return self.logits(x_ND[torch.arange(B) * T + lengths_B - 1])
+        last_B = torch.arange(B) * T + lengths_B - 1
+        return self.logits(self._run(ids_BT.reshape(-1), torch.arange(T).repeat(B), RowAttention(B, T, cache, first_row), last_B))
 
     def step(self, ids_N: Tensor, positions_N: Tensor, cache: Cache, num_keys: int) -> Tensor:
         """One token for every live row; logits [N, V]. num_keys: more than every position, at most what is reserved."""
@@ -204,24 +212,31 @@ class PackedModel:
     def logits(self, hidden_ND: Tensor) -> Tensor:
         return self.head(hidden_ND)
 
-    def _run(self, ids_N: Tensor, positions_N: Tensor, attention: AttentionPlan) -> Tensor:
-        shape, eps = self.shape, self.shape.rms_norm_eps
+    def _run(self, ids_N: Tensor, positions_N: Tensor, attention: AttentionPlan, wanted: Tensor | None = None) -> Tensor:
+        """Final hidden states of all tokens, or of the `wanted` ones: the last block's second half runs for those alone."""
+        shape, (H, K, J) = self.shape, (self.shape.num_heads, self.shape.num_kv_heads, self.num_turned)
         x_ND = self.embedding_VD[ids_N]
         turns_N1e = self.turns_Se[positions_N][:, None]
-        J = shape.num_heads + shape.num_kv_heads
         for layer, block in enumerate(self.blocks):
-            heads_NXE = block.qkv(F.rms_norm(x_ND, (shape.width,), None, eps)).float().view(-1, J + shape.num_kv_heads, shape.head_dim)
-            qk_NJE = self._turned(heads_NXE[:, :J], block.norm_JE, turns_N1e)
-            mixed = attention(layer, qk_NJE[:, : shape.num_heads].contiguous(), qk_NJE[:, shape.num_heads :], heads_NXE[:, J:])
+            heads_NXE = block.qkv(self._normed(x_ND)).view(-1, J + K, shape.head_dim)
+            qk_NJE = self._turned(heads_NXE[:, :J].float(), block.norm_JE, turns_N1e)
+            mixed = attention(layer, qk_NJE[:, :H], qk_NJE[:, H:], heads_NXE[:, J:].float(), block.out.dtype)
+            if wanted is not None and layer == shape.num_layers - 1:
+                x_ND, mixed = x_ND[wanted], mixed[wanted]
             x_ND = x_ND + block.out(mixed)
-            gate_up = block.gate_up(F.rms_norm(x_ND, (shape.width,), None, eps))
-            x_ND = x_ND + block.down(F.silu(gate_up[:, : shape.ffn_width]) * gate_up[:, shape.ffn_width :])
-        return F.rms_norm(x_ND, (shape.width,), self.norm_D, eps)
+            gate_up = block.gate_up(self._normed(x_ND))
+            x_ND = x_ND + block.down(F.silu(gate_up[:, : shape.ffn_width]).mul_(gate_up[:, shape.ffn_width :]))
+        return self._normed(x_ND) * self.norm_D
+
+    def _normed(self, x: Tensor) -> Tensor:
+        """RMS norm without weight; as torch's, in fewer passes over x."""
+        norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * norm.square_().div_(x.shape[-1]).add_(self.shape.rms_norm_eps).rsqrt_()
 
     def _turned(self, qk_NJE: Tensor, norm_JE: Tensor | None, turns_N1e: Tensor) -> Tensor:
         """QK-norm, then rope: neighbours are a complex number, turned by its position."""
         if norm_JE is not None:
-            qk_NJE = F.rms_norm(qk_NJE, (self.shape.head_dim,), None, self.shape.rms_norm_eps) * norm_JE
+            qk_NJE = self._normed(qk_NJE).mul_(norm_JE)
         pairs = torch.view_as_complex(qk_NJE.reshape(*qk_NJE.shape[:2], -1, 2))
         return torch.view_as_real(pairs * turns_N1e).flatten(-2)
 

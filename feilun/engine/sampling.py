@@ -32,25 +32,42 @@ def pick(logits_NV: Tensor, samplers: Sequence[Sampler]) -> Picked:
     """One token a row; log-probabilities are under the untempered, untruncated distribution."""
     best_N, ids_N = logits_NV.max(-1)
     log_total_N = logits_NV.logsumexp(-1)
-    rows = [i for i, sampler in enumerate(samplers) if sampler.random is not None]
-    if rows:
-        ids_N[rows] = _draw(logits_NV[rows], [samplers[i] for i in rows])
-        best_N[rows] = logits_NV[rows, ids_N[rows]]
+    for rows, draw in ((_rows(samplers, cut=False), _draw), (_rows(samplers, cut=True), _draw_cut)):
+        if rows:
+            ids_N[rows] = draw(logits_NV[rows], [samplers[i] for i in rows])
+            best_N[rows] = logits_NV[rows, ids_N[rows]]
     return Picked(ids_N.tolist(), (best_N - log_total_N).tolist())
 
 
-def _draw(logits_NV: Tensor, samplers: Sequence[Sampler]) -> Tensor:
-    """Inverse transform over tokens in falling order, cut to the smallest set that reaches top_p."""
+def _rows(samplers: Sequence[Sampler], cut: bool) -> list[int]:
+    return [i for i, sampler in enumerate(samplers) if sampler.random is not None and (sampler.top_p < 1.0) == cut]
+
+
+def _reached(logits_NV: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """Running totals of the tempered probabilities."""
     # Temperatures near 0 would overflow; below this they are greedy to the last bit anyway.
-    temperatures = torch.tensor([max(sampler.temperature, 1e-4) for sampler in samplers])[:, None]
-    ordered_NV, ids_NV = torch.sort(logits_NV / temperatures, dim=-1, descending=True, stable=True)
-    probabilities_NV = ordered_NV.double().softmax(-1)
-    reached_NV = probabilities_NV.cumsum(-1)
-    top_p = torch.tensor([sampler.top_p for sampler in samplers], dtype=torch.float64)[:, None]
-    kept_NV = (reached_NV - probabilities_NV) < top_p
-    kept_NV[:, 0] = True
-    total_N1 = (probabilities_NV * kept_NV).sum(-1, keepdim=True)
-    points = torch.tensor([sampler.random.random() for sampler in samplers if sampler.random], dtype=torch.float64)[:, None]
-    place_N1 = ((reached_NV <= points * total_N1) & kept_NV).sum(-1, keepdim=True)
-    last_N1 = kept_NV.sum(-1, keepdim=True) - 1
-    return ids_NV.gather(1, torch.minimum(place_N1, last_N1)).squeeze(1)
+    temperatures_N1 = torch.tensor([max(sampler.temperature, 1e-4) for sampler in samplers])[:, None]
+    return (logits_NV / temperatures_N1).softmax(-1).cumsum(-1, dtype=torch.float64)
+
+
+def _places(reached_NV: Tensor, totals_N1: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """Inverse transform: the first token whose running total is above a random share of the whole."""
+    shares_N1 = torch.tensor([sampler.random.random() for sampler in samplers if sampler.random], dtype=torch.float64)[:, None]
+    places_N = torch.searchsorted(reached_NV, shares_N1 * totals_N1, right=True).squeeze(1)
+    # A share may round up to the whole.
+    return places_N.clamp_(max=reached_NV.shape[1] - 1)
+
+
+def _draw(logits_NV: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    reached_NV = _reached(logits_NV, samplers)
+    return _places(reached_NV, reached_NV[:, -1:], samplers)
+
+
+def _draw_cut(logits_NV: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """From the smallest set of likeliest tokens that reaches top_p."""
+    ordered_NV, ids_NV = torch.sort(logits_NV, dim=-1, descending=True, stable=True)
+    reached_NV = _reached(ordered_NV, samplers)
+    top_p_N1 = torch.tensor([sampler.top_p for sampler in samplers], dtype=torch.float64)[:, None]
+    last_N1 = torch.searchsorted(reached_NV, top_p_N1).clamp_(max=reached_NV.shape[1] - 1)
+    places_N = _places(reached_NV, reached_NV.gather(1, last_N1), samplers)
+    return ids_NV.gather(1, torch.minimum(places_N[:, None], last_N1)).squeeze(1)
