@@ -1,0 +1,9 @@
+"""Exams: questions with known answers, put to a model, scored, with intervals. Nothing is imported here.
+
+tasks.py    Task = samples(split) + score(sample, reply); the primer's tasks; splits people, gate, final are disjoint
+run.py      run_exam: greedy answers -> `exams/name@hash` with answers.jsonl and summary.json
+compare.py  compare: two exams of the same questions, paired by question
+
+A reply is scored by the tokens that stand in it, never by a model: "9.8" does not stand in "19.8" or "9.81".
+The same tasks are the reward of rl and the gate's evidence, so a task reads nothing but the sample and the reply.
+"""

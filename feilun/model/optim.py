@@ -68,7 +68,7 @@ class Optimiser:
     def _step_matrices(self, lr: float) -> None:
         beta = self.settings.momentum
         for shape, members in self.groups.items():
-            parameters = [p for _, p in members]
+            parameters: list[Tensor] = [p for _, p in members]
             grad_SRC = torch.stack([_grad(p) for p in parameters])
             momentum_SRC = self.momentum[shape]
             momentum_SRC.lerp_(grad_SRC, 1 - beta)
@@ -78,7 +78,8 @@ class Optimiser:
             torch._foreach_add_(parameters, list(update.unbind()), alpha=-lr)
 
     def _step_others(self, lr: float) -> None:
-        names, parameters = [n for n, _ in self.others], [p for _, p in self.others]
+        names = [n for n, _ in self.others]
+        parameters: list[Tensor] = [p for _, p in self.others]
         grads = [_grad(p) for p in parameters]
         first, second = [self.first[n] for n in names], [self.second[n] for n in names]
         beta1, beta2 = ADAM_BETAS
@@ -109,5 +110,5 @@ class Optimiser:
         self.first, self.second = dict(state["first"]), dict(state["second"])
 
 
-def _grad(parameter: nn.Parameter) -> Tensor:
+def _grad(parameter: Tensor) -> Tensor:
     return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)

@@ -95,7 +95,8 @@ def attend(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, mask_B1TS: Tensor) ->
     scores_BKGTS = scores.view(B, K, G, T, -1).float()
     scores_BKGTS = scores_BKGTS.masked_fill(~mask_B1TS[:, :, None], float("-inf"))
     weights = scores_BKGTS.softmax(-1).to(q_BHTE.dtype).view(B, K, G * T, -1)
-    return (weights @ v_BKSE).view(B, H, T, E)
+    out_BHTE: Tensor = (weights @ v_BKSE).view(B, H, T, E)
+    return out_BHTE
 
 
 class Attention(nn.Module):
@@ -123,7 +124,8 @@ class Attention(nn.Module):
         if view is not None:
             k_BKTE, v_BKTE = view.cache.write(layer, view.rows_B, view.positions_BT, k_BKTE, v_BKTE, view.num_keys)
         out_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, mask_B1TS)
-        return self.o_proj(out_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E))
+        out_BTD: Tensor = self.o_proj(out_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E))
+        return out_BTD
 
 
 class FeedForward(nn.Module):
@@ -134,7 +136,8 @@ class FeedForward(nn.Module):
         self.down_proj = Linear(shape.ffn_width, shape.width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        out_BTD: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        return out_BTD
 
 
 class Block(nn.Module):
@@ -147,7 +150,8 @@ class Block(nn.Module):
 
     def forward(self, x_BTD: Tensor, rope: Rope, mask_B1TS: Tensor, layer: int, view: CacheView | None) -> Tensor:
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, mask_B1TS, layer, view)
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        out_BTD: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        return out_BTD
 
 
 class Body(nn.Module):
@@ -164,6 +168,8 @@ class Transformer(nn.Module):
     Computes in `compute_dtype` over fp32 master weights. The caller gives positions and a boolean mask
     (True = may attend), so packed documents, padded batches and cached decoding share one forward.
     """
+
+    inverse_frequency: Tensor
 
     def __init__(self, shape: ModelShape, compute_dtype: torch.dtype = torch.float32):
         super().__init__()
@@ -202,7 +208,8 @@ class Transformer(nn.Module):
         rope = self.rope(positions_BT)
         for layer, block in enumerate(self.model.layers):
             x_BTD = block(x_BTD, rope, mask_B1TS, layer, view)
-        return self.model.norm(x_BTD)
+        hidden_BTD: Tensor = self.model.norm(x_BTD)
+        return hidden_BTD
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., V] in fp32."""

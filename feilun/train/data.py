@@ -40,6 +40,9 @@ class Batch(NamedTuple):
 
 
 class RowSource(Protocol):
+    @property
+    def num_tokens(self) -> int: ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> TokenRow: ...
@@ -55,6 +58,8 @@ class Mixture:
     def __post_init__(self) -> None:
         if not self.sources or any(len(source) == 0 for source in self.sources):
             raise UserError("nothing to train on: a source of rows is empty; check the corpus or the lessons")
+        if min(self.shares) <= 0:
+            raise UserError(f"shares of the rows are {[round(s, 6) for s in self.shares]}; each must be above 0")
 
 
 class Packer:
@@ -96,7 +101,8 @@ class Packer:
         while len(self.buffer) < BUFFER_ROWS:
             source, index = self.next_row()
             num_tokens = len(self.mixture.sources[source][index].ids)
-            for start in range(0, max(1, num_tokens - 1), self.row_tokens):
+            assert num_tokens > 1, f"row {index} of source {source} has {num_tokens} tokens: nothing follows anything in it"
+            for start in range(0, num_tokens - 1, self.row_tokens):
                 length = min(num_tokens - start, self.row_tokens + 1)
                 place = bisect.bisect(self.lengths, length)
                 self.lengths.insert(place, length)
@@ -119,21 +125,29 @@ class Packer:
         documents, weights = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
         for row in range(self.rows):
             used = number = 0
-            while used < self.row_tokens:
-                self.fill()
-                piece = self.take(self.row_tokens - used)
-                if piece is None:
-                    break
-                source, index, start = piece
-                whole = self.mixture.sources[source][index]
-                tokens = whole.ids[start : start + self.row_tokens + 1]
-                size = len(tokens) - 1
+            while (piece := self.next_piece(self.row_tokens - used)) is not None:
+                size = len(piece.ids) - 1
                 span = slice(used, used + size)
-                ids[row, span], targets[row, span] = tokens[:-1], tokens[1:]
-                weights[row, span] = whole.weights[start + 1 : start + 1 + size]
+                ids[row, span], targets[row, span] = piece.ids[:-1], piece.ids[1:]
+                weights[row, span] = piece.weights[1:]
                 positions[row, span], documents[row, span] = np.arange(size), number
                 used, number = used + size, number + 1
+        if not weights.any():
+            raise UserError("a batch holds no token to learn: the weights of all its rows are 0; check the lessons and their weights")
         return Batch(*(torch.from_numpy(a) for a in (ids, targets, positions, documents, weights)))
+
+    def next_piece(self, room: int) -> TokenRow | None:
+        """What fits best into `room` inputs, or None when nothing that waits does."""
+        if room <= 0:
+            return None
+        self.fill()
+        place = self.take(room)
+        if place is None:
+            return None
+        source, index, start = place
+        row = self.mixture.sources[source][index]
+        end = start + self.row_tokens + 1
+        return TokenRow(row.ids[start:end], row.weights[start:end])
 
 
 def pad_rows(rows: Sequence[TokenRow], row_tokens: int) -> Batch:

@@ -31,14 +31,13 @@ def derive(settings: PretrainSettings, vocab_size: int) -> Derived:
     if settings.depth < 1:
         raise UserError(f"depth={settings.depth}: allowed are whole numbers from 1 on")
     units = settings.depth if settings.depth >= 12 else max(2, round(settings.depth**2 / 12))
-    heads = max(4, units)
-    heads += heads % 2
+    heads = units + units % 2
     shape = ModelShape(
-        vocab_size=vocab_size, width=64 * units, num_layers=settings.depth, num_heads=heads, num_kv_heads=heads // 2,
+        vocab_size=vocab_size, width=64 * units, num_layers=settings.depth, num_heads=heads, num_kv_heads=max(2, heads // 2),
         head_dim=HEAD_DIM, ffn_width=3 * 64 * units, max_tokens=max(512, settings.row_tokens),
     )  # fmt: skip
     num_parameters = count_parameters(shape)
-    batch_tokens = settings.rows * settings.row_tokens
+    batch_tokens = max(1, settings.rows * settings.row_tokens)
     num_steps = settings.num_steps
     if not num_steps and not settings.budget_seconds:
         num_steps = math.ceil(TOKENS_PER_PARAMETER * num_parameters / batch_tokens)

@@ -1,31 +1,38 @@
 """The one training loop: batches, loss, step, log, checkpoint, resume. What is learnt is the objective's business.
 
 A run directory holds `resolved.json` (written before step 0), `metrics.jsonl`, and `checkpoint.pt`, which is replaced
-atomically and holds weights, optimiser, loader and step; a killed run continues from it and ends bit-equal.
+atomically and holds weights, optimiser, loader, step and torch's random state; a killed run continues from it and ends
+bit-equal. That holds for the same machine, build, thread count and compiler: sums over threads are cut by thread count,
+and compiled and eager kernels round differently. Nothing here draws random numbers while it trains; an objective that
+does draws from torch's default generator, which is seeded and saved.
 """
 
-import json
-import os
+import itertools
+import math
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from feilun.artifacts import write_json
 from feilun.config import TrainSettings
 from feilun.model.optim import Optimiser, schedule
 from feilun.model.transformer import Transformer
+from feilun.train.rundir import StageRun
+from feilun.types import UserError
 
-__all__ = ["Objective", "Progress", "StageRun", "compute_dtype", "train_loop"]
+__all__ = ["Objective", "Progress", "compute_dtype", "has_compiler", "train_loop"]
 
 LOG_STEPS = 25
 CALIBRATION_STEPS = 12
-CHECKPOINT = "checkpoint.pt"
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+# Compilation costs about half a minute; shorter runs do not repay it.
+COMPILE_FROM_STEPS = 100
+COMPILE_FROM_SECONDS = 90.0
 
 
 class Objective(Protocol):
@@ -57,120 +64,140 @@ class Progress:
     eta_seconds: float
 
 
-class StageRun:
-    """The run directory of one stage: what it was told, where it stands, what it measured."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.path / CHECKPOINT
-
-    def begin(self, settings: dict[str, Any]) -> None:
-        """Write what the run was told, or make sure that a resumed run is told the same."""
-        told = self.path / "resolved.json"
-        if told.exists():
-            before = json.loads(told.read_text(encoding="utf-8"))
-            assert before == json.loads(json.dumps(settings)), f"{self.path} belongs to a run with other settings"
-        else:
-            write_json(told, settings)
-
-    def save(self, state: dict[str, Any]) -> None:
-        temporary = self.path / f".{CHECKPOINT}.{os.getpid()}"
-        with temporary.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.checkpoint)
-
-    def log(self, row: dict[str, Any]) -> None:
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-
-    def rewind_log(self, step: int) -> None:
-        """Drop rows after `step`: they are about to be measured again."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            kept = [
-                line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
-            ]
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+Report = Callable[[Progress], None]
 
 
 def compute_dtype(precision: str) -> torch.dtype:
     """ "auto" is bf16 where the processor multiplies it natively, else fp32."""
     if precision == "auto":
-        native = torch.cuda.is_available() or torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_avx512_bf16_supported()
+        native = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_avx512_bf16_supported()
         return torch.bfloat16 if native else torch.float32
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+    if precision not in PRECISIONS:
+        raise UserError(f"precision={precision!r} is unknown; allowed: auto, {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
 
 
-def wants_compile(setting: str, num_steps: int) -> bool:
-    """Compile when asked, or on "auto" when the run is long enough to repay it and a C++ compiler is there."""
-    if setting == "auto":
-        return num_steps >= 100 and any(shutil.which(name) for name in ("g++", "clang++", "c++"))
-    return setting == "on"
+def has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+
+
+def wants_compile(settings: TrainSettings, num_steps: int) -> bool:
+    """Compile when asked, or on "auto" when the run is long enough to repay it and a C++ compiler is there.
+
+    A run on a budget is judged by its seconds, also when its number of steps is known by now: a resumed run must round
+    as the run before it did.
+    """
+    if settings.compile == "auto":
+        long = settings.budget_seconds >= COMPILE_FROM_SECONDS if settings.budget_seconds else num_steps >= COMPILE_FROM_STEPS
+        return long and has_compiler()
+    if settings.compile not in ("on", "off"):
+        raise UserError(f"compile={settings.compile!r} is unknown; allowed: auto, on, off")
+    return settings.compile == "on"
 
 
 def train_loop(
-    model: Transformer,
-    objective: Objective,
-    settings: TrainSettings,
-    run: StageRun,
-    *,
-    stage: str,
-    progress: Callable[[Progress], None] | None = None,
+    model: Transformer, objective: Objective, settings: TrainSettings, run: StageRun, *, stage: str, progress: Report | None = None
 ) -> int:
     """Train to the last step; return the number of steps. Continues from the run's checkpoint if there is one."""
-    optimiser = Optimiser(model, settings.optimiser, model.compute_dtype)
-    stream = objective.batches()
-    step, num_steps, spent = 0, settings.num_steps, 0.0
-    if run.checkpoint.exists():
-        saved = torch.load(run.checkpoint, weights_only=False)
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        stream.restore(saved["stream"])
-        step, num_steps, spent = saved["step"], saved["num_steps"], saved["seconds"]
-        run.rewind_log(step)
-    loss_fn = torch.compile(objective.loss) if wants_compile(settings.compile, num_steps or 10**6) else objective.loss
-    started, clock = time.monotonic() - spent, StepClock()
+    training = Training(model, objective, settings, run, stage, progress)
+    training.resume()
+    if not training.num_steps:
+        training.fix_horizon()
+    while training.step < training.num_steps:
+        training.advance()
+    training.check_weights()
+    return training.num_steps
 
-    def save() -> None:
-        run.save({
-            "model": model.state_dict(), "optimiser": optimiser.state_dict(), "stream": stream.state(),
-            "step": step, "num_steps": num_steps, "seconds": time.monotonic() - started,
+
+class Training:
+    """The moving parts of one run."""
+
+    def __init__(
+        self, model: Transformer, objective: Objective, settings: TrainSettings, run: StageRun, stage: str, progress: Report | None
+    ):
+        self.model, self.settings, self.run, self.stage, self.progress = model, settings, run, stage, progress
+        self.optimiser, self.stream = Optimiser(model, settings.optimiser, model.compute_dtype), objective.batches()
+        self.step, self.num_steps = 0, settings.num_steps or run.horizon()
+        self.loss_fn = torch.compile(objective.loss) if wants_compile(settings, self.num_steps) else objective.loss
+        self.started, self.clock = time.monotonic(), StepClock()
+        torch.manual_seed(settings.seed)
+
+    def resume(self) -> None:
+        if self.run.checkpoint.exists():
+            saved = torch.load(self.run.checkpoint, weights_only=False)
+            self.model.load_state_dict(saved["model"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.stream.restore(saved["stream"])
+            torch.set_rng_state(saved["random"])
+            self.step, self.num_steps = saved["step"], saved["num_steps"]
+            self.started -= saved["seconds"]
+        self.run.rewind_log(self.step)
+
+    def fix_horizon(self) -> None:
+        """How many steps the budget pays for, measured once on steps that change nothing, and written down.
+
+        From then on the run is one of that many steps: killed and resumed, it ends as it would have.
+        """
+        begin, marks = self.stream.state(), []
+        for _ in range(CALIBRATION_STEPS):
+            self.backward(next(self.stream))
+            self.optimiser.step(0.0)
+            self.optimiser.zero_grad()
+            marks.append(time.monotonic())
+        seconds_per_step = statistics.median(b - a for a, b in itertools.pairwise(marks))
+        left = self.settings.budget_seconds - (marks[-1] - self.started)
+        self.num_steps = max(1, int(left / max(seconds_per_step, 1e-6)))
+        self.run.save_horizon(self.num_steps)
+        self.stream.restore(begin)
+        self.optimiser = Optimiser(self.model, self.settings.optimiser, self.model.compute_dtype)
+        torch.manual_seed(self.settings.seed)
+
+    def backward(self, batch: Any) -> tuple[float, dict[str, Tensor]]:
+        loss, metrics = self.loss_fn(self.model, batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise UserError(self.broken(f"the loss at step {self.step + 1} is {value}"))
+        torch.autograd.backward(loss)
+        return value, metrics
+
+    def advance(self) -> None:
+        """One step, its log row and, when due, a checkpoint."""
+        value, metrics = self.backward(next(self.stream))
+        optimiser = self.settings.optimiser
+        self.optimiser.step(schedule(self.step, self.num_steps, optimiser.warmup_fraction, optimiser.cooldown_fraction))
+        self.optimiser.zero_grad()
+        self.step += 1
+        self.clock.tick()
+        if self.step % LOG_STEPS == 0 or self.step == self.num_steps:
+            self.report(value, metrics)
+        if self.step % self.settings.checkpoint_steps == 0 and self.step < self.num_steps:
+            self.save()
+
+    def report(self, loss: float, metrics: dict[str, Tensor]) -> None:
+        figures = {name: round(float(value), 5) for name, value in metrics.items()}
+        self.run.log({"step": self.step, **figures, "seconds": round(time.monotonic() - self.started, 2)})
+        if self.progress is not None:
+            eta_seconds = self.clock.seconds_per_step * (self.num_steps - self.step)
+            self.progress(Progress(self.stage, self.step, self.num_steps, loss, eta_seconds))
+
+    def save(self) -> None:
+        self.check_weights()
+        self.run.save({
+            "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "stream": self.stream.state(),
+            "random": torch.get_rng_state(), "step": self.step, "num_steps": self.num_steps, "seconds": time.monotonic() - self.started,
         })  # fmt: skip
 
-    while not num_steps or step < num_steps:
-        loss, metrics = loss_fn(model, next(stream))
-        loss.backward()
-        if not num_steps and step >= CALIBRATION_STEPS:
-            num_steps = clock.affordable(step, settings.budget_seconds - (time.monotonic() - started))
-            save_horizon(run, num_steps)
-        optimiser.step(schedule(step, num_steps or 10**6, settings.optimiser.warmup_fraction, settings.optimiser.cooldown_fraction))
-        optimiser.zero_grad()
-        step += 1
-        clock.tick()
-        if step % LOG_STEPS == 0 or step == num_steps:
-            run.log(
-                {
-                    "step": step,
-                    **{name: round(float(value), 5) for name, value in metrics.items()},
-                    "seconds": round(time.monotonic() - started, 2),
-                }
-            )
-            if progress is not None:
-                progress(Progress(stage, step, num_steps, float(loss.detach()), clock.seconds_per_step * ((num_steps or step) - step)))
-        if step % settings.checkpoint_steps == 0 and step < num_steps:
-            save()
-    return num_steps
+    def check_weights(self) -> None:
+        """No broken weight ever reaches a checkpoint or a model."""
+        broken = [name for name, parameter in self.model.named_parameters() if not torch.isfinite(parameter).all()]
+        if broken:
+            raise UserError(self.broken(f"after step {self.step} {len(broken)} weights are not finite ({broken[0]} first)"))
 
-
-def save_horizon(run: StageRun, num_steps: int) -> None:
-    """A run on a time budget fixes its number of steps once; from then on it is a run of that many steps."""
-    write_json(run.path / "horizon.json", {"num_steps": num_steps})
+    def broken(self, what: str) -> str:
+        kept = f"the last checkpoint is kept in {self.run.checkpoint}" if self.run.checkpoint.exists() else "there is no checkpoint yet"
+        return (
+            f"{self.stage} stopped: {what}; {kept}; lower optimiser.matrix_lr and optimiser.other_lr, or set precision=fp32, and begin anew"
+        )
 
 
 class StepClock:
@@ -187,6 +214,3 @@ class StepClock:
         self.ticks += 1
         if self.ticks > 2:
             self.seconds_per_step = taken if not self.seconds_per_step else 0.9 * self.seconds_per_step + 0.1 * taken
-
-    def affordable(self, step: int, seconds_left: float) -> int:
-        return step + max(1, int(seconds_left / max(self.seconds_per_step, 1e-6)))

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from feilun.model.logprob import token_logprobs
 from feilun.model.transformer import Transformer, document_mask
-from feilun.train.data import Batch, Packer
+from feilun.train.data import Batch, Packer, TokenRow, pad_rows
 
-__all__ = ["NextToken", "Preference", "PairStream", "batch_logprobs"]
+__all__ = ["NextToken", "PairRow", "PairStream", "Preference", "batch_logprobs", "sequence_logprobs"]
 
 
 def batch_logprobs(model: Transformer, batch: Batch) -> Tensor:
@@ -41,8 +41,17 @@ class NextToken:
         return loss, {"nll": loss.detach()}
 
 
+class PairRow(NamedTuple):
+    """A preference as token rows (targets: the answer alone), its weight, and both log-probabilities under the start model."""
+
+    chosen: TokenRow
+    rejected: TokenRow
+    weight: float
+    reference: tuple[float, float]
+
+
 class PairBatch(NamedTuple):
-    """Chosen rows first, then the rejected rows in the same order; `reference` [2P] are their log-probabilities under the start model."""
+    """P chosen rows first, then the rejected rows in the same order; reference [2P], weights [P]."""
 
     rows: Batch
     reference: Tensor
@@ -55,18 +64,20 @@ class PreferenceBatch(NamedTuple):
 
 
 class PairStream:
-    """Packed rows and, beside each batch, the next few preference pairs in a fixed order."""
+    """Packed rows and, beside each batch, the next `pair_rows` preference pairs: round and round in the order given."""
 
-    def __init__(self, packer: Packer, pairs: Sequence[PairBatch]):
-        self.packer, self.pairs, self.place = packer, pairs, 0
+    def __init__(self, packer: Packer, pairs: Sequence[PairRow], pair_rows: int):
+        self.packer, self.pairs, self.pair_rows, self.place = packer, pairs, pair_rows, 0
 
     def __iter__(self) -> "PairStream":
         return self
 
     def __next__(self) -> PreferenceBatch:
-        pairs = self.pairs[self.place % len(self.pairs)]
-        self.place += 1
-        return PreferenceBatch(next(self.packer), pairs)
+        group = [self.pairs[(self.place + i) % len(self.pairs)] for i in range(self.pair_rows)]
+        self.place += self.pair_rows
+        rows = pad_rows([p.chosen for p in group] + [p.rejected for p in group], self.packer.row_tokens)
+        reference = torch.tensor([p.reference[0] for p in group] + [p.reference[1] for p in group])
+        return PreferenceBatch(next(self.packer), PairBatch(rows, reference, torch.tensor([p.weight for p in group])))
 
     def state(self) -> dict[str, Any]:
         return {"packer": self.packer.state(), "place": self.place}
@@ -90,14 +101,14 @@ class Preference:
 
     def loss(self, model: Transformer, batch: PreferenceBatch) -> tuple[Tensor, dict[str, Tensor]]:
         nll = weighted_nll(batch_logprobs(model, batch.packed), batch.packed.weights)
-        pair_logprobs = batch_logprobs(model, batch.pairs.rows)
-        sums = (pair_logprobs * batch.pairs.rows.weights).sum(-1)
-        chosen, rejected = (sums - batch.pairs.reference).chunk(2)
+        weights_BT = batch.pairs.rows.weights
+        sums_B = (batch_logprobs(model, batch.pairs.rows) * weights_BT).sum(-1)
+        chosen, rejected = (sums_B - batch.pairs.reference).chunk(2)
         share = batch.pairs.weights / batch.pairs.weights.sum()
         margin = chosen - rejected
         dpo = -(F.logsigmoid(self.beta * margin) * share).sum()
-        num_chosen = pair_logprobs.shape[0] // 2
-        chosen_nll = weighted_nll(pair_logprobs[:num_chosen], batch.pairs.rows.weights[:num_chosen])
+        per_token = (sums_B / weights_BT.sum(-1)).chunk(2)[0]
+        chosen_nll = -(per_token * share).sum()
         loss = nll + self.pair_weight * (dpo + self.nll_weight * chosen_nll)
         return loss, {"nll": nll.detach(), "dpo": dpo.detach(), "margin": margin.detach().mean(), "chosen": chosen.detach().mean()}
 

@@ -8,14 +8,15 @@ tokenizer only, so equal weights have equal refs; measurements stay in `runs/`.
 import dataclasses
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from feilun.artifacts import Artifact, draft, find, read_json, write_json
+from feilun.artifacts import Artifact, draft, environment, find, read_json, write_json
 from feilun.chat import ChatFormat
 from feilun.config import PreferSettings, PretrainSettings, SftSettings, TrainSettings, resolved
 from feilun.model.checkpoint import load_model, save_model
@@ -24,16 +25,19 @@ from feilun.tokenizer import Tokenizer
 from feilun.train.data import Mixture, Packer, RowSource, TokenRow, pad_rows
 from feilun.train.derive import derive
 from feilun.train.evaluate import bits_per_byte, sample_texts
-from feilun.train.loop import Progress, StageRun, compute_dtype, train_loop
-from feilun.train.objectives import NextToken, PairBatch, PairStream, Preference, sequence_logprobs
+from feilun.train.loop import Objective, Progress, compute_dtype, has_compiler, train_loop
+from feilun.train.objectives import NextToken, PairRow, PairStream, Preference, sequence_logprobs
 from feilun.train.plot import plot_loss
-from feilun.train.sources import LessonRows, TokenFile, build_tokens, read_jsonl, read_lessons, validation_sets
+from feilun.train.rundir import StageRun
+from feilun.train.sources import LessonRows, TokenFile, build_tokens, lesson_row, lesson_weight, read_jsonl, read_lessons, validation_sets
 from feilun.types import Conversation, UserError
 
 __all__ = ["train_prefer", "train_pretrain", "train_sft"]
 
 Report = Callable[[Progress], None]
 Say = Callable[[str], None]
+S = TypeVar("S", bound=TrainSettings)
+PASSES = 2  # over the lessons, where neither steps nor seconds are given
 
 
 class Telling(NamedTuple):
@@ -45,13 +49,15 @@ class Telling(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A stage that is ready to run."""
+    """A stage that is ready to run. `counts` is what the manifest tells about the rows, `pass_steps` one pass over them."""
 
     model: Transformer
     tokenizer: Tokenizer
     chat: bool
-    objective: Any
+    objective: Objective
     parents: list[str]
+    counts: dict[str, Any]
+    pass_steps: int = 0
 
 
 def train_pretrain(
@@ -59,6 +65,7 @@ def train_pretrain(
 ) -> Artifact:
     """Next-token prediction on a corpus; returns the base model."""
     require(settings, "corpus", "tokenizer")
+    settings = pinned(home, settings, corpus="corpus", tokenizer="tokenizer")
     tokens = build_tokens(home, settings.corpus, settings.tokenizer)
     tokenizer = Tokenizer.load(find(home, settings.tokenizer, "tokenizer").path)
     derived = derive(settings, tokenizer.vocab_size)
@@ -70,7 +77,7 @@ def train_pretrain(
         model = Transformer(derived.shape, compute_dtype(settings.precision))
         model.initialise(torch.Generator().manual_seed(settings.seed))
         packer = make_packer(settings, [(TokenFile(tokens), 1.0)])
-        return Prepared(model, tokenizer, False, NextToken(packer), [f"tokens/{tokens.ref}", *tokens.parents])
+        return Prepared(model, tokenizer, False, NextToken(packer), [f"tokens/{tokens.ref}", *tokens.parents], {})
 
     def measure(model: Transformer) -> dict[str, Any]:
         return {"bits_per_byte": bits_per_byte(model, sets, settings)}
@@ -83,14 +90,17 @@ def train_sft(
 ) -> Artifact:
     """Examples of answering on top of a base model; returns a chat model."""
     require(settings, "base", "lessons")
+    settings = pinned(home, settings, base="models", lessons="lessons", text="tokens")
 
     def prepare() -> Prepared:
         start = open_start(home, settings)
         lessons = find(home, settings.lessons, "lessons")
-        rows = LessonRows(read_lessons(lessons), ChatFormat(start.tokenizer))
+        rows = LessonRows(read_lessons(lessons), ChatFormat(start.tokenizer), settings.row_tokens)
         text, parents = text_source(home, settings)
         packer = make_packer(settings, [(rows, 1.0 - settings.text_share), *text])
-        return Prepared(start.model, start.tokenizer, True, NextToken(packer), [start.ref, f"lessons/{lessons.ref}", *parents])
+        parents = [start.ref, f"lessons/{lessons.ref}", *parents]
+        counts = {"lessons": rows.counts}
+        return Prepared(start.model, start.tokenizer, True, NextToken(packer), parents, counts, num_pass_steps(packer))
 
     return run_stage(home, "sft", name, settings, prepare, no_measure, Telling(resume, progress, say))
 
@@ -99,31 +109,35 @@ def train_prefer(
     home: Path, settings: PreferSettings, name: str, *, resume: bool = False, progress: Report | None = None, say: Say = print
 ) -> Artifact:
     """Lessons from feedback on top of a chat model, with replay; returns the candidate."""
-    require(settings, "base", "lessons", "replay")
+    require(settings, "base", "lessons", *(["replay"] if settings.replay_share else []))
+    settings = pinned(home, settings, base="models", lessons="lessons", replay="lessons", text="tokens")
 
     def prepare() -> Prepared:
         start = open_start(home, settings)
-        lessons, replay = find(home, settings.lessons, "lessons"), find(home, settings.replay, "lessons")
-        chat = ChatFormat(start.tokenizer)
-        kept = [row for row in read_lessons(replay) if row.get("task") not in settings.replay_without]
+        lessons, chat = find(home, settings.lessons, "lessons"), ChatFormat(start.tokenizer)
+        rows = LessonRows(read_lessons(lessons), chat, settings.row_tokens, last_only=True)
+        counts: dict[str, Any] = {"lessons": rows.counts}
         text, parents = text_source(home, settings)
+        replay, replayed = replay_source(home, settings, chat, counts)
         share = 1.0 - settings.replay_share - settings.text_share
-        packer = make_packer(
-            settings, [(LessonRows(read_lessons(lessons), chat), share), (LessonRows(kept, chat), settings.replay_share), *text]
-        )
-        pairs = pair_batches(lessons, chat, start.model, settings) if settings.pair_weight else []
-        objective: Any = NextToken(packer)
-        if pairs:
-            objective = Preference(PairStream(packer, pairs), settings.beta, settings.pair_weight, settings.nll_weight)
-        return Prepared(
-            start.model, start.tokenizer, True, objective, [start.ref, f"lessons/{lessons.ref}", f"lessons/{replay.ref}", *parents]
-        )
+        packer = make_packer(settings, [(rows, share), *replay, *text])
+        objective = preference(lessons, chat, start.model, settings, packer, counts)
+        parents = [start.ref, f"lessons/{lessons.ref}", *replayed, *parents]
+        return Prepared(start.model, start.tokenizer, True, objective, parents, counts, num_pass_steps(packer))
 
     return run_stage(home, "prefer", name, settings, prepare, no_measure, Telling(resume, progress, say))
 
 
 def no_measure(_: Transformer) -> dict[str, Any]:
     return {}
+
+
+def pinned(home: Path, settings: S, **kinds: str) -> S:
+    """Settings whose refs are full ones ("name@hash"), so that a bare name cannot come to mean something else."""
+    refs: dict[str, Any] = {
+        field: find(home, getattr(settings, field), kind).ref for field, kind in kinds.items() if getattr(settings, field)
+    }
+    return dataclasses.replace(settings, **refs)
 
 
 class Start(NamedTuple):
@@ -134,7 +148,10 @@ class Start(NamedTuple):
 
 def open_start(home: Path, settings: SftSettings) -> Start:
     base = find(home, settings.base, "models")
-    return Start(load_model(base.path, compute_dtype(settings.precision)), Tokenizer.load(base.path), f"models/{base.ref}")
+    model = load_model(base.path, compute_dtype(settings.precision))
+    if settings.row_tokens > model.shape.max_tokens:
+        raise UserError(f"row_tokens={settings.row_tokens}: model {base.ref} takes rows of at most {model.shape.max_tokens} tokens")
+    return Start(model, Tokenizer.load(base.path), f"models/{base.ref}")
 
 
 def text_source(home: Path, settings: SftSettings) -> tuple[list[tuple[RowSource, float]], list[str]]:
@@ -149,63 +166,135 @@ def text_source(home: Path, settings: SftSettings) -> tuple[list[tuple[RowSource
     return [(TokenFile(tokens), settings.text_share)], [f"tokens/{tokens.ref}"]
 
 
+def replay_source(
+    home: Path, settings: PreferSettings, chat: ChatFormat, counts: dict[str, Any]
+) -> tuple[list[tuple[RowSource, float]], list[str]]:
+    """Earlier lessons without the tasks that people now correct, if a share is given to them."""
+    if not settings.replay_share:
+        return [], []
+    replay = find(home, settings.replay, "lessons")
+    all_rows = read_lessons(replay)
+    kept = [row for row in all_rows if row.get("task") not in settings.replay_without]
+    rows = LessonRows(kept, chat, settings.row_tokens)
+    counts["replay"] = rows.counts | {"without": len(all_rows) - len(kept)}
+    return [(rows, settings.replay_share)], [f"lessons/{replay.ref}"]
+
+
 def make_packer(settings: TrainSettings, parts: list[tuple[RowSource, float]]) -> Packer:
-    mixture = Mixture(tuple(source for source, share in parts if share > 0), tuple(share for _, share in parts if share > 0))
+    mixture = Mixture(tuple(source for source, _ in parts), tuple(share for _, share in parts))
     return Packer(mixture, rows=settings.rows, row_tokens=settings.row_tokens, seed=settings.seed)
 
 
-def pair_batches(lessons: Artifact, chat: ChatFormat, reference: Transformer, settings: PreferSettings) -> list[PairBatch]:
-    """Preference pairs in batches of `pair_rows`, each with its reference log-probabilities; too long pairs are left out."""
+def num_pass_steps(packer: Packer) -> int:
+    """Steps in which each row of the first source (the lessons) comes once, its share of the others beside it."""
+    sources, shares = packer.mixture.sources, packer.mixture.shares
+    num_tokens = sum(
+        share / shares[0] * len(sources[0]) * source.num_tokens / len(source) for source, share in zip(sources, shares, strict=True)
+    )
+    return math.ceil(num_tokens / (packer.rows * packer.row_tokens))
+
+
+def preference(
+    lessons: Artifact, chat: ChatFormat, reference: Transformer, settings: PreferSettings, packer: Packer, counts: dict[str, Any]
+) -> Objective:
+    """Likelihood alone, or with pairs beside it where they have a weight and there are any."""
+    pairs = pair_rows(lessons, chat, reference, settings, counts) if settings.pair_weight else []
+    if not pairs:
+        return NextToken(packer)
+    return Preference(PairStream(packer, pairs, settings.pair_rows), settings.beta, settings.pair_weight, settings.nll_weight)
+
+
+def pair_rows(
+    lessons: Artifact, chat: ChatFormat, reference: Transformer, settings: PreferSettings, counts: dict[str, Any]
+) -> list[PairRow]:
+    """Preference pairs in a fixed random order, each with its log-probabilities under the start model; counts what is left out."""
+    told = {"rows": 0, "used": 0, "too_long": 0, "no_weight": 0}
     made: list[tuple[TokenRow, TokenRow, float]] = []
     for row in read_jsonl(lessons.path / "pairs.jsonl"):
-        prompt = Conversation.from_json(row["prompt"])
-        chosen, rejected = (pair_row(chat, prompt, row[side]) for side in ("chosen", "rejected"))
-        if max(len(chosen.ids), len(rejected.ids)) <= settings.row_tokens + 1:
-            made.append((chosen, rejected, float(row.get("weight", 1.0))))
+        told["rows"] += 1
+        weight, prompt = lesson_weight(row, told["rows"]), Conversation.from_json(row["prompt"])
+        chosen, rejected = (lesson_row(prompt.then("assistant", row[side]), chat, last_only=True) for side in ("chosen", "rejected"))
+        fits = max(len(chosen.ids), len(rejected.ids)) <= settings.row_tokens + 1
+        told["no_weight" if not weight else "used" if fits else "too_long"] += 1
+        if weight and fits:
+            made.append((chosen, rejected, weight))
+    counts["pairs"] = told
     random.Random(settings.seed).shuffle(made)
-    size = settings.pair_rows
-    batches = []
-    for start in range(0, len(made) - size + 1, size):
-        group = made[start : start + size]
+    found: list[PairRow] = []
+    for start in range(0, len(made), settings.pair_rows):
+        group = made[start : start + settings.pair_rows]
         rows = pad_rows([c for c, _, _ in group] + [r for _, r, _ in group], settings.row_tokens)
-        batches.append(PairBatch(rows, sequence_logprobs(reference, rows), torch.tensor([w for _, _, w in group])))
-    return batches
-
-
-def pair_row(chat: ChatFormat, prompt: Conversation, answer: str) -> TokenRow:
-    return LessonRows.row({"messages": prompt.then("assistant", answer).to_json(), "weight": 1.0}, chat)
+        sums = sequence_logprobs(reference, rows).tolist()
+        found += [PairRow(c, r, w, (sums[i], sums[len(group) + i])) for i, (c, r, w) in enumerate(group)]
+    return found
 
 
 def run_stage(
-    home: Path, stage: str, name: str, settings: TrainSettings, prepare: Callable[[], Prepared],
-    measure: Callable[[Transformer], dict[str, Any]], telling: Telling,
-) -> Artifact:  # fmt: skip
+    home: Path,
+    stage: str,
+    name: str,
+    settings: TrainSettings,
+    prepare: Callable[[], Prepared],
+    measure: Callable[[Transformer], dict[str, Any]],
+    telling: Telling,
+) -> Artifact:
     """Train (or go on, or find what was made) and publish `models/name@hash`."""
+    check_settings(settings)
     told = {"stage": stage, "name": name, "settings": resolved(settings)}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     run = StageRun(home / "runs" / f"{stage}-{name}-{digest}")
+    if telling.resume and not run.exists:
+        raise UserError(f"--resume: no run of {stage} {name!r} with these settings in {run.path.parent}; leave --resume out to begin one")
     done = run.path / "done.json"
-    if done.exists():
-        return find(home, read_json(done)["model"], "models")
-    if telling.resume and not run.checkpoint.exists():
-        raise UserError(
-            f"--resume: no run of {stage} {name!r} with these settings has a checkpoint in {run.path.parent}; leave --resume out to begin"
-        )
+    with run.held(telling.say):
+        if not done.exists():
+            write_json(done, {"model": f"models/{carry_out(home, run, told, settings, prepare, measure, telling).ref}"})
+        run.checkpoint.unlink(missing_ok=True)
+    return find(home, read_json(done)["model"], "models")
+
+
+def carry_out(
+    home: Path,
+    run: StageRun,
+    told: dict[str, Any],
+    settings: TrainSettings,
+    prepare: Callable[[], Prepared],
+    measure: Callable[[Transformer], dict[str, Any]],
+    telling: Telling,
+) -> Artifact:
     run.begin(told)
+    write_json(run.path / "environment.json", environment() | {"torch": torch.__version__})
+    if settings.compile == "auto" and not has_compiler():
+        telling.say("no C++ compiler found: training runs eager, at about two thirds of the speed")
     torch.set_num_threads(settings.threads)
     prepared = prepare()
+    for part, counts in prepared.counts.items():
+        telling.say(f"{part}: " + ", ".join(f"{count} {reason}" for reason, count in counts.items()))
+    if not settings.num_steps and not settings.budget_seconds:
+        run.save_horizon(PASSES * prepared.pass_steps)
+        telling.say(f"steps: {run.horizon()}, for {PASSES} passes over the lessons")
     before = None if run.checkpoint.exists() else measure(prepared.model)
     if before:
         write_json(run.path / "before.json", before)
-    num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=stage, progress=telling.progress)
+    num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=told["stage"], progress=telling.progress)
     finish(run, prepared, measure, telling.say)
-    with draft(home, "models", name, parents=prepared.parents, recipe=told) as work:
+    with draft(home, "models", told["name"], parents=prepared.parents, recipe=told) as work:
         save_model(work.path, prepared.model, prepared.tokenizer, chat=prepared.chat)
-        work.counts |= {"run": run.path.name, "num_steps": num_steps}
+        work.counts |= {"run": run.path.name, "num_steps": num_steps, **prepared.counts}
     assert work.artifact is not None
-    write_json(done, {"model": f"models/{work.artifact.ref}"})
-    run.checkpoint.unlink(missing_ok=True)
     return work.artifact
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Refuse what could not train, before anything is written."""
+    for field in ("rows", "row_tokens", "threads", "checkpoint_steps"):
+        if getattr(settings, field) < 1:
+            raise UserError(f"{field}={getattr(settings, field)}: allowed are whole numbers from 1 on")
+    if settings.num_steps < 0 or settings.budget_seconds < 0:
+        raise UserError(f"num_steps={settings.num_steps}, budget_seconds={settings.budget_seconds:g}: neither may be below 0")
+    if settings.num_steps and settings.budget_seconds:
+        found = f"num_steps={settings.num_steps}, budget_seconds={settings.budget_seconds:g}"
+        raise UserError(f"{found}: only one of the two can end the run; set the other to 0")
 
 
 def finish(run: StageRun, prepared: Prepared, measure: Callable[[Transformer], dict[str, Any]], say: Say) -> None:

@@ -1,9 +1,10 @@
 """Where rows of tokens come from: a tokens artifact on disk, or lessons in memory."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from feilun.types import Conversation, Document, UserError
 
 __all__ = ["LessonRows", "TokenFile", "ValidationSet", "build_tokens", "read_lessons", "validation_sets"]
 
-PARTS = ("train", "validation")
+PARTS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
 ENCODE_BATCH = 1024
 
 
@@ -87,6 +88,10 @@ class TokenFile:
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
+    @property
+    def num_tokens(self) -> int:
+        return int(self.bounds[-1])
+
     def __getitem__(self, index: int) -> TokenRow:
         ids = np.asarray(self.ids[self.bounds[index] : self.bounds[index + 1]])
         return TokenRow(ids, np.ones(len(ids), np.float32))
@@ -131,19 +136,87 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 class LessonRows:
-    """Dialogues as token rows: targets are the assistant's tokens with the stop token, times the row's weight."""
+    """Dialogues as token rows: targets are the assistant's tokens with the stop token, times the row's weight.
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]], chat: ChatFormat):
-        self.rows = [self.row(row, chat) for row in rows]
+    A dialogue longer than a batch row loses its earliest turns (a system message stays); where the last turn alone is
+    too long it is left out, because half an answer without its question would teach the wrong thing. `counts` tells.
+    last_only: only the last answer is a target, as feedback speaks of that one alone.
+    """
 
-    @staticmethod
-    def row(row: Mapping[str, Any], chat: ChatFormat) -> TokenRow:
-        made = chat.training(Conversation.from_json(row["messages"]))
-        weights = np.array(made.mask, np.float32) * np.float32(row.get("weight", 1.0))
-        return TokenRow(np.array(made.ids, np.int32), weights)
+    def __init__(self, lessons: Iterable[Mapping[str, Any]], chat: ChatFormat, row_tokens: int, *, last_only: bool = False):
+        self.counts = {"rows": 0, "used": 0, "shortened": 0, "too_long": 0, "no_weight": 0}
+        self.rows: list[TokenRow] = []
+        for lesson in lessons:
+            self.counts["rows"] += 1
+            weight, conversation = lesson_weight(lesson, self.counts["rows"]), lesson_messages(lesson, self.counts["rows"])
+            if weight == 0:
+                self.counts["no_weight"] += 1
+                continue
+            fitted = shorten(conversation, chat, row_tokens + 1)
+            if fitted is None:
+                self.counts["too_long"] += 1
+                continue
+            self.counts["used"] += 1
+            self.counts["shortened"] += fitted != conversation
+            self.rows.append(lesson_row(fitted, chat, weight, last_only=last_only))
+        if not self.rows:
+            raise UserError(f"no lesson holds a token to learn; {describe_counts(self.counts, row_tokens)}")
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def num_tokens(self) -> int:
+        return sum(len(row.ids) for row in self.rows)
+
     def __getitem__(self, index: int) -> TokenRow:
         return self.rows[index]
+
+
+def describe_counts(counts: Mapping[str, int], row_tokens: int) -> str:
+    return (
+        f"{counts['rows']} rows: {counts['no_weight']} of weight 0, {counts['too_long']} longer than row_tokens={row_tokens}; "
+        "give lessons with weights above 0, or raise row_tokens"
+    )
+
+
+def lesson_weight(lesson: Mapping[str, Any], number: int) -> float:
+    weight = lesson.get("weight", 1.0)
+    if not isinstance(weight, (int, float)) or not math.isfinite(weight) or weight < 0:
+        raise UserError(f"lesson {number}: weight {weight!r} is not allowed; a number of 0 or more is")
+    return float(weight)
+
+
+def lesson_messages(lesson: Mapping[str, Any], number: int) -> Conversation:
+    try:
+        conversation = Conversation.from_json(lesson.get("messages"))
+    except UserError as error:
+        raise UserError(f"lesson {number}: {error}") from None
+    if not any(message.role == "assistant" for message in conversation.messages):
+        raise UserError(f"lesson {number} has no assistant message: there is nothing to learn from it; leave it out")
+    return conversation
+
+
+def lesson_row(conversation: Conversation, chat: ChatFormat, weight: float = 1.0, *, last_only: bool = False) -> TokenRow:
+    """Ids and target weights of one dialogue; every answer in it must end with a stop token that is a target."""
+    made = chat.training(conversation)
+    ids, mask = np.array(made.ids, np.int32), np.array(made.mask, np.float32)
+    if last_only:
+        last = int(np.flatnonzero(mask)[-1])
+        start = int(np.flatnonzero(mask[:last] == 0)[-1]) + 1
+        mask[:start] = 0
+    if not np.isin(ids[mask > 0], chat.stop_ids).any():
+        raise UserError("a lesson's stop token is never a target, so answers would not end; its chat format must learn <|im_end|>")
+    return TokenRow(ids, mask * np.float32(weight))
+
+
+def shorten(conversation: Conversation, chat: ChatFormat, max_tokens: int) -> Conversation | None:
+    """The conversation without as many of its earliest turns as needed to fit; None if its last turn does not."""
+    while len(chat.training(conversation).ids) > max_tokens:
+        head = [m for m in conversation.messages if m.role == "system"]
+        body = [m for m in conversation.messages if m.role != "system"]
+        answers = [place for place, message in enumerate(body) if message.role == "assistant"]
+        if len(answers) < 2:
+            return None
+        conversation = Conversation((*head, *body[answers[0] + 1 :]))
+    return conversation
