@@ -46,21 +46,21 @@ clean:
 
 # A stamp is newer than pyproject.toml when nothing is to be installed.
 $(VENV)/installed: pyproject.toml
-	@$(call announce,$(DEMO_SIZE))
 	@$(make_venv)
+	@$(call announce,$(DEMO_SIZE))
 	@$(install_torch)
 	$(PIP) -e .
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml
-	@$(call announce,$(TEST_SIZE))
 	@$(make_venv)
+	@$(call announce,$(TEST_SIZE))
 	@$(install_torch)
 	$(PIP) -e '.[test]'
 	@touch $(VENV)/installed $@
 
 define announce
-echo "Installing into $(VENV): it will take about $(1)."; \
+echo "Installing into $(VENV): about $(1)."; \
 if [ -z "$(TORCH_INDEX)" ] && [ "$$(uname -s)" = Linux ] && [ ! -e /dev/nvidiactl ] && [ ! -e /dev/dxg ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
 	echo "No NVIDIA device was found here, and a plain pip on Linux may take the CUDA build. For the small one, stop this (Ctrl-C) and run:"; \
 	echo "    make $(GOAL) TORCH_INDEX=$(CPU_INDEX)"; \
