@@ -11,9 +11,10 @@ __all__ = ["compare"]
 def compare(first: Artifact, second: Artifact) -> dict[str, Interval]:
     """{task: paired difference second - first, 95 %}; an error when the questions are not the same."""
     before, after = ({row["id"]: row for row in read_answers(exam)} for exam in (first, second))
-    if before.keys() != after.keys():
+    apart = before.keys() ^ after.keys() | {i for i in before.keys() & after.keys() if before[i]["prompt"] != after[i]["prompt"]}
+    if apart:
         raise UserError(
-            f"exams {first.ref} and {second.ref} do not hold the same questions ({len(before.keys() ^ after.keys())} stand in one only); "
+            f"exams {first.ref} and {second.ref} do not hold the same questions ({len(apart)} differ); "
             "run both on the same split, tasks and number of samples"
         )
     tasks = dict.fromkeys(row["task"] for row in before.values())

@@ -1,51 +1,86 @@
 """Examine a model: greedy answers to every sample of a split, scored, with intervals."""
 
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from feilun.artifacts import Artifact, draft, find, list_artifacts, write_json
 from feilun.config import ExamSettings, resolved
-from feilun.engine import ChatParams, TextChat
+from feilun.engine.chat import ChatParams, TextChat
 from feilun.exam.tasks import Task, open_tasks
-from feilun.stats import wilson
+from feilun.stats import mean_interval
+from feilun.types import Conversation, Reply, Sample
 
 __all__ = ["read_answers", "read_summary", "run_exam", "summarise"]
 
 
+EXAM_THREADS = 2
+SAFE_NAME_CHARS = 48
+
+
+class Chat(Protocol):
+    """What an exam needs of a chat model; `engine.chat.TextChat` is one."""
+
+    def complete(self, conversations: Sequence[Conversation], params: ChatParams) -> list[Reply]: ...
+
+
+class Question(NamedTuple):
+    task: Task
+    sample: Sample
+
+
 def run_exam(
-    home: Path, model_ref: str, *, split: str, settings: ExamSettings, tasks: Sequence[str] = (), chat: TextChat | None = None
+    home: Path, model_ref: str, *, split: str, settings: ExamSettings, tasks: Sequence[str] = (), chat: Chat | None = None
 ) -> Artifact:
-    """The exam artifact of (model, split, settings, tasks): answers.jsonl and summary.json. Found again if it was made before."""
+    """The exam artifact of (model, split, settings, questions): answers.jsonl and summary.json. Found again if it was made before."""
     model = find(home, model_ref, "models")
-    recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks)}
+    questions = [Question(task, sample) for task in open_tasks(tuple(tasks)) for sample in task.samples(split, settings.num_samples)]
+    recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks), "questions": fingerprint(questions)}
     parents = [f"models/{model.ref}"]
     for made in list_artifacts(home, "exams"):
         if list(made.parents) == parents and made.manifest["recipe"] == recipe:
             return made
-    answers = answer(chat or open_chat(model.path), open_tasks(tuple(tasks)), split, settings)
-    with draft(home, "exams", f"{model.name}-{split}", parents=parents, recipe=recipe) as work:
+    with chat_with(model.path, settings) if chat is None else nullcontext(chat) as examined:
+        answers = answer(examined, questions, settings)
+    with draft(home, "exams", f"{model.name[:SAFE_NAME_CHARS]}-{split}", parents=parents, recipe=recipe) as work:
         (work.path / "answers.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answers), encoding="utf-8")
         write_json(work.path / "summary.json", summarise(answers))
     assert work.artifact is not None
     return work.artifact
 
 
-def open_chat(path: Path) -> TextChat:
+def fingerprint(questions: Iterable[Question]) -> str:
+    """Of what is asked and what is right: an exam of other questions is another exam, whatever its split is called."""
+    digest = hashlib.sha256()
+    for _, sample in questions:
+        row = [sample.id, sample.cell, sample.prompt.to_json(), dict(sample.reference)]
+        digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def chat_with(path: Path, settings: ExamSettings) -> Iterator[Chat]:
+    """The model at `path` on the own engine, closed afterwards."""
+    from feilun.chat import ChatFormat
     from feilun.engine.native import NativeEngine
 
-    return TextChat.over(NativeEngine.load(path, threads=2, max_batch=128))
+    engine = NativeEngine.load(path, threads=EXAM_THREADS, max_batch=settings.batch)
+    try:
+        yield TextChat(engine, ChatFormat(engine.tokenizer))
+    finally:
+        engine.close()
 
 
-def answer(chat: TextChat, tasks: Sequence[Task], split: str, settings: ExamSettings) -> list[dict[str, Any]]:
-    """One row a sample: {"id", "task", "cell", "prompt", "reply", "value", "reason"}."""
-    samples = [(task, sample) for task in tasks for sample in task.samples(split, settings.num_samples)]
+def answer(chat: Chat, questions: Sequence[Question], settings: ExamSettings) -> list[dict[str, Any]]:
+    """One row a sample: {"id", "task", "cell", "prompt", "reply", "value", "reason"}; answers are greedy."""
     params = ChatParams(temperature=0.0, max_tokens=settings.max_tokens)
-    replies = chat.complete([sample.prompt for _, sample in samples], params)
+    replies = chat.complete([sample.prompt for _, sample in questions], params)
     rows = []
-    for (task, sample), reply in zip(samples, replies, strict=True):
+    for (task, sample), reply in zip(questions, replies, strict=True):
         score = task.score(sample, reply)
         rows.append({
             "id": sample.id, "task": sample.task, "cell": sample.cell, "prompt": sample.prompt.messages[-1].text,
@@ -55,7 +90,7 @@ def answer(chat: TextChat, tasks: Sequence[Task], split: str, settings: ExamSett
 
 
 def summarise(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """{task: {"mean", "low", "high", "n", "reasons": {...}, "cells": {cell: {...}}}} with Wilson intervals at 95 %."""
+    """{task: {"mean", "low", "high", "n", "reasons": {...}, "cells": {cell: {...}}}} with intervals at 95 %."""
     by_task: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in answers:
         by_task[row["task"]].append(row)
@@ -72,9 +107,8 @@ def summarise(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def figure(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    interval = wilson(sum(row["value"] == 1.0 for row in rows), len(rows), 0.95)
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+def figure(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | int]:
+    return mean_interval([row["value"] for row in rows]).to_json()
 
 
 def count_reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -85,7 +119,7 @@ def count_reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def read_answers(exam: Artifact) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (exam.path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (exam.path / "answers.jsonl").read_text(encoding="utf-8").split("\n") if line]
 
 
 def read_summary(exam: Artifact) -> dict[str, Any]:

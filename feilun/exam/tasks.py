@@ -26,7 +26,9 @@ class Task(Protocol):
 
 
 def holds_token(text: str, token: str) -> bool:
-    """Whether `token` stands in `text` by itself: not inside a longer number or Latin word."""
+    """Whether `token` stands in `text` by itself: not inside a longer number, version or Latin word."""
+    if not token:
+        return False
     before, after = (r"(?<![A-Za-z0-9.])" if token[0].isascii() else ""), (r"(?![A-Za-z0-9]|\.\d)" if token[-1].isascii() else "")
     return re.search(before + re.escape(token) + after, text) is not None
 
