@@ -326,6 +326,18 @@ def test_a_refusal_or_an_endless_wait_ends_the_visit(prompts_file, tmp_path):
         talk(down, lambda client: client.ask("hi"), patience_seconds=0.1)
 
 
+def test_a_server_that_breaks_is_not_asked_for_ever():
+    tries = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        tries.append(1)
+        return httpx.Response(500, text="broken")
+
+    with pytest.raises(Refused, match="500: broken"):
+        talk(httpx.MockTransport(handle), lambda client: client.ask("hi"))
+    assert len(tries) == 3
+
+
 def test_a_broken_stream_is_asked_again():
     tries = []
 

@@ -10,7 +10,8 @@ import httpx
 
 __all__ = ["Answer", "Client", "Refused"]
 
-AGAIN = frozenset({429, 500, 502, 503, 504})
+AGAIN = frozenset({429, 502, 503, 504})
+MAX_FAULTS = 3  # a server that breaks on one question breaks again: waiting would only hide it
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 5.0
 
@@ -67,7 +68,7 @@ class Client:
         return str(response.json()["status"])
 
     async def _post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> httpx.Response:
-        deadline, wait = time.monotonic() + self._patience_seconds, FIRST_WAIT_SECONDS
+        deadline, wait, faults = time.monotonic() + self._patience_seconds, FIRST_WAIT_SECONDS, 0
         while True:
             trouble, pause = "", wait
             try:
@@ -75,7 +76,9 @@ class Client:
             except httpx.TransportError as error:
                 trouble = f"{type(error).__name__}: {error}"
             else:
-                if response.status_code not in AGAIN and not _broke_off(response):
+                faults += response.status_code == 500
+                again = response.status_code in AGAIN or _broke_off(response) or (response.status_code == 500 and faults < MAX_FAULTS)
+                if not again:
                     if response.status_code >= 400:
                         raise Refused(response.status_code, response.text[:500])
                     return response
