@@ -95,9 +95,10 @@ echo "Python: $$found ($$($$found --version 2>&1))"; \
 "$$found" -m venv --clear $(VENV)
 endef
 
+# torch alone from TORCH_INDEX; what it needs comes with everything else, from the default index.
 define install_torch
 if [ -n "$(TORCH_INDEX)" ]; then \
 	wanted=$$($(BIN)/python -c 'import tomllib; print(next(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if d.startswith("torch")))'); \
-	$(PIP) --index-url "$(TORCH_INDEX)" "$$wanted"; \
+	$(PIP) --no-deps --index-url "$(TORCH_INDEX)" "$$wanted"; \
 fi
 endef
