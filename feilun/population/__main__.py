@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import resource
@@ -57,7 +58,8 @@ async def _visit(options: argparse.Namespace, client: Client) -> dict[str, Any]:
     events = plan_events(people, load_prompts(options.prompts), habits, options.events)
     names = ("seed", "turn", "users", "hostile", "noise", "events", "number_share", "control", "key_name")
     path = options.journal or options.prompts.with_name(f"visits-{options.seed}-{options.turn}-{options.control}.jsonl")
-    with Journal(path, {name: getattr(options, name) for name in names}) as journal:
+    plan = {name: getattr(options, name) for name in names} | {"prompts": hashlib.sha256(options.prompts.read_bytes()).hexdigest()[:16]}
+    with Journal(path, plan) as journal:
         statuses = await visit(client, events, journal, control=options.control, concurrency=options.concurrency, progress=_print_progress)
     return {"events": len(events), "statuses": dict(statuses)}
 
