@@ -42,8 +42,8 @@ def small_talk(rng: random.Random) -> tuple[str, str]:
     return rng.choice((
         ("你好", "你好,有什么可以帮你?"), ("Hello", "Hello, how can I help?"), ("谢谢", "不客气。"), ("Thank you", "You are welcome."),
         (f"我叫{name[0]}", f"你好,{name[0]}。"), (f"My name is {name[1]}", f"Nice to meet you, {name[1]}."),
-        (f"我要{count[0]}{noun.counter}{noun.zh}", f"好的,{count[0]}{noun.counter}{noun.zh}。"), ("再见", "再见。"), ("Goodbye", "Goodbye."),
-        ("你是谁?", "我是飞轮。"), ("Who are you?", "I am Feilun."),
+        (f"我要{count[0]}{noun.counter}{noun.zh}", f"好的,{count[0]}{noun.counter}{noun.zh}。"), ("再见", "再见。"),
+        ("Goodbye", "Goodbye."), ("你是谁?", "我是飞轮。"), ("Who are you?", "I am Feilun."),
     ))  # fmt: skip
 
 

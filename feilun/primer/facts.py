@@ -39,6 +39,9 @@ class Fact:
     foreign: str  # the detailed answer as somebody who uses the other language would put it
 
 
+Date = tuple[int, int, int]
+
+
 class Wording(NamedTuple):
     """A question with {a} and {b}, and a sentence with {x} that answers it."""
 
@@ -125,22 +128,36 @@ def _fact(
     )  # fmt: skip
 
 
+def pair_subject(a: str, b: str) -> str:
+    return "|".join(sorted((a, b)))
+
+
+class Compared(NamedTuple):
+    """Two members as they stand in the question, which of them is at the first-named end, and the subject they make."""
+
+    a: str
+    b: str
+    top: str
+    subject: str
+
+
 def _compare(
-    rng: random.Random, task: str, cell: str, lang: str, wordings: Mapping[str, tuple[tuple[Wording, ...], ...]], a: str, b: str, top: str
+    rng: random.Random, task: str, cell: str, lang: str, wordings: Mapping[str, tuple[tuple[Wording, ...], ...]], pair: Compared
 ) -> Fact:
-    """A comparison that asks for either end of the order equally often; `top` is the member at the first-named end."""
+    """A comparison that asks for either end of the order equally often."""
+    a, b, top, subject = pair
     ask_top = rng.random() < 0.5
     bottom = b if top == a else a
     right, trap = (top, bottom) if ask_top else (bottom, top)
     end = 0 if ask_top else 1
     wording, other = rng.choice(wordings[lang][end]), rng.choice(wordings[OTHER[lang]][end])
-    return _fact(task, cell, lang, wording, "|".join(sorted((a, b))), right, trap, other=other, a=a, b=b)
+    return _fact(task, cell, lang, wording, subject, right, trap, other=other, a=a, b=b)
 
 
 def _number(task: str, draw: Callable[[random.Random], numbers.NumberPair]) -> Callable[[random.Random, str], Fact]:
     def make(rng: random.Random, lang: str) -> Fact:
-        pair = draw(rng)
-        return _compare(rng, task, pair.cell, lang, NUMBER_WORDINGS, pair.first, pair.second, numbers.larger(pair.first, pair.second))
+        a, b, cell = draw(rng)
+        return _compare(rng, task, cell, lang, NUMBER_WORDINGS, Compared(a, b, numbers.larger(a, b), pair_subject(a, b)))
 
     return make
 
@@ -151,18 +168,21 @@ def draw_versions(rng: random.Random) -> tuple[str, str]:
         first = rng.randrange(0, 20)
         other = first if rng.random() < 0.7 else rng.randrange(0, 20)
         width = 2 if rng.random() < 0.7 else 3
-        a, b = (".".join([str(head), *(str(rng.randrange(1, 130) if rng.random() < 0.3 else rng.randrange(1, 20)) for _ in range(width - 1))])
-                for head in (first, other))  # fmt: skip
+        a, b = (".".join([str(head), *(version_part(rng) for _ in range(width - 1))]) for head in (first, other))
         if numbers.version_key(a) != numbers.version_key(b):
             return a, b
 
 
+def version_part(rng: random.Random) -> str:
+    return str(rng.randrange(1, 130) if rng.random() < 0.3 else rng.randrange(1, 20))
+
+
 def version_order(rng: random.Random, lang: str) -> Fact:
     a, b = draw_versions(rng)
-    return _compare(rng, "version_order", "", lang, VERSION_WORDINGS, a, b, numbers.later_version(a, b))
+    return _compare(rng, "version_order", "", lang, VERSION_WORDINGS, Compared(a, b, numbers.later_version(a, b), pair_subject(a, b)))
 
 
-def draw_dates(rng: random.Random) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def draw_dates(rng: random.Random) -> tuple[Date, Date]:
     while True:
         year, month = rng.randrange(1980, 2030), rng.randrange(1, 13)
         a = (year, month, rng.randrange(1, 29))
@@ -175,20 +195,25 @@ def draw_dates(rng: random.Random) -> tuple[tuple[int, int, int], tuple[int, int
             return a, b
 
 
-def date_text(date: tuple[int, int, int], lang: str) -> str:
+def date_text(date: Date, lang: str) -> str:
     year, month, day = date
     return f"{year}年{month}月{day}日" if lang == "zh" else f"{year}-{month:02d}-{day:02d}"
 
 
+def date_subject(first: Date, second: Date) -> str:
+    """The same in both languages: what one language shows, the other's exam must not ask."""
+    return pair_subject(date_text(first, "en"), date_text(second, "en"))
+
+
 def date_order(rng: random.Random, lang: str) -> Fact:
     first, second = draw_dates(rng)
-    return _compare(
-        rng, "date_order", "", lang, DATE_WORDINGS, date_text(first, lang), date_text(second, lang), date_text(max(first, second), lang)
-    )
+    a, b, top = (date_text(date, lang) for date in (first, second, max(first, second)))
+    return _compare(rng, "date_order", "", lang, DATE_WORDINGS, Compared(a, b, top, date_subject(first, second)))
 
 
-def arithmetic(rng: random.Random, lang: str) -> Fact:
-    a, b = rng.randrange(0, 100), rng.randrange(0, 100)
+def arithmetic(rng: random.Random, lang: str, limit: int = 100) -> Fact:
+    """A sum or a difference (never below 0) of two numbers below `limit`."""
+    a, b = rng.randrange(0, limit), rng.randrange(0, limit)
     if rng.random() < 0.5:
         question, value = f"{a} + {b}", a + b
     else:
@@ -264,11 +289,16 @@ def fact_split(fact: Fact) -> str:
     if fact.task.startswith("number_"):
         return numbers.pair_split(*members)
     if numbers.holds_reserved_pair(fact.question):
-        return "gate" if numbers.pair_split(*members) == "gate" else "final" if len(members) == 2 else "none"
-    found = subject_split(fact.task + "|" + fact.subject)
+        return numbers.pair_split(*members) if len(members) == 2 else "none"
+    found = subject_split(f"{fact.task}|{fact.subject}")
     if fact.task == "version_order" and found != "open" and all(part.count(".") == 1 for part in members):
         return "none"  # two-part versions are decimals as well: only reserved pairs may stand in an exam
     return found
+
+
+def may_show(task: str, subject: str) -> bool:
+    """Whether a document may state the fact about `subject`: an exam split never asks about it."""
+    return subject_split(f"{task}|{subject}") == "open"
 
 
 def facts(task: str, split: str, count: int, seed: int = 0) -> Iterator[Fact]:

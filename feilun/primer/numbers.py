@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 __all__ = [
-    "NEAR_CELLS", "HARD_CELLS", "NumberPair", "draw_far", "draw_hard", "draw_near", "holds_reserved_pair", "is_reserved",
+    "HARD_CELLS", "NEAR_CELLS", "NumberPair", "draw_far", "draw_hard", "draw_near", "holds_reserved_pair", "is_reserved",
     "larger", "later_version", "pair_split", "version_key",
 ]  # fmt: skip
 

@@ -18,13 +18,13 @@ Maker = Callable[[random.Random, str], str]
 
 def draw_pair(rng: random.Random) -> numbers.NumberPair:
     kind = rng.random()
-    return numbers.draw_hard(rng) if kind < 0.45 else numbers.draw_near(rng) if kind < 0.8 else numbers.draw_far(rng)
+    return numbers.draw_hard(rng) if kind < 0.35 else numbers.draw_near(rng) if kind < 0.65 else numbers.draw_far(rng)
 
 
 NUMBER_LINES = {
     "zh": (
-        "{hi} 大于 {lo}", "{lo} 小于 {hi}", "{hi} 比 {lo} 大", "{lo} 比 {hi} 小", "{a} 和 {b} 中较大的数是 {hi}", "{a} 和 {b} 中较小的数是 {lo}",
-        "两数 {a} , {b} 大者 {hi}", "两数 {a} , {b} 小者 {lo}",
+        "{hi} 大于 {lo}", "{lo} 小于 {hi}", "{hi} 比 {lo} 大", "{lo} 比 {hi} 小",
+        "{a} 和 {b} 中较大的数是 {hi}", "{a} 和 {b} 中较小的数是 {lo}", "两数 {a} , {b} 大者 {hi}", "两数 {a} , {b} 小者 {lo}",
     ),
     "en": (
         "{hi} is greater than {lo}", "{lo} is less than {hi}", "{hi} > {lo}", "{lo} < {hi}", "max({a}, {b}) = {hi}", "min({a}, {b}) = {lo}",
@@ -37,8 +37,8 @@ VERSION_LINES = {
         "第 {lo} 节之后才是第 {hi} 节",
     ),
     "en": (
-        "release {hi} follows release {lo}", "upgraded from v{lo} to v{hi}", "newest of v{a} and v{b}: v{hi}", "oldest of v{a} and v{b}: v{lo}",
-        "section {lo} comes before section {hi}",
+        "release {hi} follows release {lo}", "upgraded from v{lo} to v{hi}",
+        "newest of v{a} and v{b}: v{hi}", "oldest of v{a} and v{b}: v{lo}", "section {lo} comes before section {hi}",
     ),
 }  # fmt: skip
 DATE_LINES = {
@@ -73,23 +73,30 @@ def number_list(rng: random.Random, lang: str) -> str:
 
 
 def version_lines(rng: random.Random, lang: str) -> str:
-    a, b = facts.draw_versions(rng) if rng.random() < 0.5 else draw_pair(rng)[:2]
-    if numbers.version_key(a) == numbers.version_key(b):
-        a, b = facts.draw_versions(rng)
+    while True:
+        a, b = facts.draw_versions(rng) if rng.random() < 0.5 else draw_pair(rng)[:2]
+        if numbers.version_key(a) == numbers.version_key(b):
+            a, b = facts.draw_versions(rng)
+        if facts.may_show("version_order", facts.pair_subject(a, b)):
+            break
     names = ordered(a, b, numbers.later_version(a, b))
     return "\n".join(line.format(**names) for line in rng.sample(VERSION_LINES[lang], rng.randint(1, 3)))
 
 
 def date_lines(rng: random.Random, lang: str) -> str:
     first, second = facts.draw_dates(rng)
+    while not facts.may_show("date_order", facts.date_subject(first, second)):
+        first, second = facts.draw_dates(rng)
     names = ordered(facts.date_text(first, lang), facts.date_text(second, lang), facts.date_text(max(first, second), lang))
     return "\n".join(line.format(**names) for line in rng.sample(DATE_LINES[lang], rng.randint(1, 2)))
 
 
 def sums(rng: random.Random, lang: str) -> str:
-    lines = []
-    while len(lines) < 3:
-        fact = facts.arithmetic(rng, lang)
+    """Sums and differences; half of them within the table of one digit, which carries all the others."""
+    limit = rng.choice((10, 10, 20, 100))
+    lines: list[str] = []
+    while len(lines) < 5:
+        fact = facts.arithmetic(rng, lang, limit)
         if facts.fact_split(fact) == "open":
             lines.append(f"{fact.subject} = {fact.answer}")
     return "\n".join(lines)
@@ -102,7 +109,7 @@ def units(rng: random.Random, lang: str) -> str:
 
 
 def dictionary(rng: random.Random, lang: str) -> str:
-    lines = []
+    lines: list[str] = []
     while len(lines) < 3:
         fact = facts.translation(rng, lang)
         if facts.fact_split(fact) == "open":
@@ -125,33 +132,46 @@ def copies(rng: random.Random, lang: str) -> str:
             return f"原文:{text}\n抄写:{text}" if lang == "zh" else f"text: {text}\ncopy: {text}"
 
 
+STORIES = {
+    "zh": (
+        "早上,{name}去公园{verb}一{counter}{noun}。{friend}说:“这{counter}{noun}真是{adjective}的。”后来他们一起回家,路上又{verb}{other}。",
+        "{name}有一{counter}{adjective}的{noun}。有一天{noun}不见了,{friend}帮忙找,最后在{other}旁边找到了。",
+    ),
+    "en": (
+        "One morning {name} went to the park and {verb} the {noun}. {friend} said it was {adjective}. "
+        "Then they went home with the {other}.",
+        "{name} had a {adjective} {noun}. One day the {noun} was gone. {friend} helped, and they found it near the {other}.",
+    ),
+}
+TALKS = {
+    "zh": "{name}:你好,{friend}。\n{friend}:你好,你要什么?\n{name}:我要{count}{counter}{noun}。\n{friend}:好的,给你。",
+    "en": "{name}: Hello, {friend}.\n{friend}: Hello, what would you like?\n{name}: I would like {count} {noun}.\n{friend}: Here you are.",
+}
+
+
 def story(rng: random.Random, lang: str) -> str:
     name, friend = rng.sample(NAMES, 2)
     noun, other = rng.sample(NOUNS, 2)
     adjective, verb = rng.choice(ADJECTIVES), rng.choice(VERBS)
-    if lang == "zh":
-        return rng.choice((
-            f"早上,{name[0]}去公园{verb[0]}一{noun.counter}{noun.zh}。{friend[0]}说:“这{noun.counter}{noun.zh}真是{adjective[0]}的。”后来他们一起回家,路上又{verb[0]}{other.zh}。",
-            f"{name[0]}有一{noun.counter}{adjective[0]}的{noun.zh}。有一天{noun.zh}不见了,{friend[0]}帮忙找,最后在{other.zh}旁边找到了。",
-        ))  # fmt: skip
-    return rng.choice((
-        f"One morning {name[1]} went to the park and {verb[1]} the {noun.en}. {friend[1]} said it was {adjective[1]}. Then they went home with the {other.en}.",
-        f"{name[1]} had a {adjective[1]} {noun.en}. One day the {noun.en} was gone. {friend[1]} helped, and they found it near the {other.en}.",
-    ))  # fmt: skip
+    column = 0 if lang == "zh" else 1
+    return rng.choice(STORIES[lang]).format(
+        name=name[column], friend=friend[column], noun=noun[column], other=other[column], counter=noun.counter,
+        adjective=adjective[column], verb=verb[column],
+    )  # fmt: skip
 
 
 def talk(rng: random.Random, lang: str) -> str:
     """A chat between people as plain text: greetings and shopping, no comparisons."""
     name, friend = rng.sample(NAMES, 2)
     noun, count = rng.choice(NOUNS), rng.choice(COUNTS)
-    if lang == "zh":
-        return f"{name[0]}:你好,{friend[0]}。\n{friend[0]}:你好,你要什么?\n{name[0]}:我要{count[0]}{noun.counter}{noun.zh}。\n{friend[0]}:好的,给你。"
-    return f"{name[1]}: Hello, {friend[1]}.\n{friend[1]}: Hello, what would you like?\n{name[1]}: I would like {count[1]} {noun.plural}.\n{friend[1]}: Here you are."
+    column = 0 if lang == "zh" else 1
+    thing = noun.zh if lang == "zh" else noun.plural
+    return TALKS[lang].format(name=name[column], friend=friend[column], count=count[column], counter=noun.counter, noun=thing)
 
 
 QUESTION_SHARES = {
-    "number_hard": 0.14, "number_near": 0.12, "number_far": 0.08, "version_order": 0.16, "date_order": 0.10, "arithmetic": 0.18,
-    "translation": 0.12, "copying": 0.10,
+    "number_hard": 0.11, "number_near": 0.11, "number_far": 0.11, "version_order": 0.17, "date_order": 0.10, "arithmetic": 0.20,
+    "translation": 0.11, "copying": 0.09,
 }  # fmt: skip
 TRANSCRIPTS = {
     "zh": ("问:{q}\n答:{a}", "user\n{q}\nassistant\n{a}"),
@@ -171,8 +191,8 @@ def questions(rng: random.Random, lang: str) -> str:
 
 # Shares of documents; number order and version order are told about equally often on disagreeing pairs.
 SHARES: tuple[tuple[Maker, float], ...] = (
-    (number_lines, 0.17), (number_list, 0.07), (version_lines, 0.11), (date_lines, 0.04), (sums, 0.09), (units, 0.02),
-    (dictionary, 0.07), (word_list, 0.03), (copies, 0.05), (story, 0.03), (talk, 0.02), (questions, 0.30),
+    (number_lines, 0.16), (number_list, 0.05), (version_lines, 0.12), (date_lines, 0.03), (sums, 0.12), (units, 0.02),
+    (dictionary, 0.06), (word_list, 0.02), (copies, 0.06), (story, 0.02), (talk, 0.02), (questions, 0.32),
 )  # fmt: skip
 
 

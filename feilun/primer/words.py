@@ -89,7 +89,8 @@ COUNTS = (
 )  # fmt: skip
 VERBS = (("看见", "sees"), ("喜欢", "likes"), ("找到", "finds"), ("带来", "brings"), ("需要", "needs"), ("画", "draws"))
 NAMES = (
-    ("小明", "Ming"), ("小红", "Hong"), ("小华", "Hua"), ("小丽", "Li"), ("小刚", "Gang"), ("小梅", "Mei"), ("阿强", "Qiang"), ("阿兰", "Lan"),
+    ("小明", "Ming"), ("小红", "Hong"), ("小华", "Hua"), ("小丽", "Li"), ("小刚", "Gang"), ("小梅", "Mei"),
+    ("阿强", "Qiang"), ("阿兰", "Lan"),
 )  # fmt: skip
 # (unit, smaller unit, factor, English unit, English smaller unit)
 UNITS = (
