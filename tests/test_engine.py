@@ -17,7 +17,7 @@ from feilun.engine.batch import Batch
 from feilun.engine.chat import ChatParams, TextAssembler, TextChat
 from feilun.engine.echo import EchoEngine
 from feilun.engine.native import NativeEngine
-from feilun.engine.packed import PackedModel
+from feilun.engine.packed import PackedLinear, PackedModel
 from feilun.engine.sampling import Sampler, pick
 from feilun.model.checkpoint import save_model
 from feilun.model.transformer import Transformer, document_mask
@@ -283,3 +283,11 @@ def test_a_stop_string_split_over_tokens_ends_the_stream() -> None:
 def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(UserError, match="empty"):
         ChatParams(stop=("",))
+
+
+def test_without_onednns_layout_the_product_is_the_same() -> None:
+    weight, bias, x = torch.randn(64, 32), torch.randn(64), torch.randn(5, 32)
+    packed, plain = PackedLinear(weight, bias, True), PackedLinear(weight, bias, True)
+    plain.packed, plain.weight_IO = None, weight.bfloat16().t().contiguous()
+    torch.testing.assert_close(plain(x), packed(x), atol=0.05, rtol=0.02)
+    torch.testing.assert_close(packed(x).float(), torch.nn.functional.linear(x, weight, bias), atol=0.2, rtol=0.05)
