@@ -168,7 +168,7 @@ class DemoSettings:
     number_share: float = 0.6
     num_measured: int = 400
     measured_number_share: float = 0.4
-    gold_one_in: int = 2
+    gold_one_in: int = 1
     turns: int = 3
     events_per_turn: int = 600
     num_users: int = 60
