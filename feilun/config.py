@@ -18,7 +18,8 @@ from feilun.types import UserError
 
 __all__ = [
     "CorpusSettings", "DemoSettings", "ExamSettings", "ModelShape", "OptimiserSettings", "PreferSettings", "PretrainSettings",
-    "Recipe", "ServeSettings", "SftSettings", "TokenizerSettings", "TrainSettings", "TurnSettings", "apply_settings", "load_recipe", "rebuild", "resolved",
+    "Recipe", "ServeSettings", "SftSettings", "TokenizerSettings", "TrainSettings", "TurnSettings",
+    "apply_settings", "load_recipe", "rebuild", "resolved",
 ]  # fmt: skip
 
 
@@ -200,7 +201,8 @@ def load_recipe(name_or_path: str) -> Recipe:
         names = sorted(p.stem for p in built_in.parent.glob("*.py") if p.stem != "__init__")
         raise UserError(f"no recipe {name_or_path!r}; built in: {', '.join(names)}; or give the path of a .py file")
     spec = importlib.util.spec_from_file_location(f"feilun_recipe_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     made = module.recipe() if hasattr(module, "recipe") else None
@@ -223,8 +225,8 @@ def _assign(settings: T, path: list[str], text: str, key: str) -> T:
     known = {f.name: f for f in dataclasses.fields(typing.cast(Any, settings))}
     if path[0] not in known:
         near = difflib.get_close_matches(path[0], known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"unknown setting {key!r}{hint} allowed here: {', '.join(known)}")
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UserError(f"unknown setting {key!r}{hint}; allowed here: {', '.join(known)}")
     current = getattr(settings, path[0])
     if len(path) > 1:
         if not dataclasses.is_dataclass(current):
@@ -232,7 +234,8 @@ def _assign(settings: T, path: list[str], text: str, key: str) -> T:
         value: Any = _assign(current, path[1:], text, key)
     else:
         value = _parse(text, type(current), key)
-    return dataclasses.replace(typing.cast(Any, settings), **{path[0]: value})
+    changed: T = dataclasses.replace(typing.cast(Any, settings), **{path[0]: value})
+    return changed
 
 
 def _parse(text: str, wanted: type, key: str) -> Any:

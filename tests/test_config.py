@@ -41,9 +41,9 @@ def test_set_reaches_through_two_groups():
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("dept=4", "unknown setting 'dept'; did you mean 'depth'"),
+        ("dept=4", "unknown setting 'dept' .did you mean 'depth'..; allowed here"),
         ("optimiser.matrix_rl=1", "did you mean 'matrix_lr'"),
-        ("zzzzzz=4", "allowed here: num_steps, budget_seconds"),
+        ("zzzzzz=4", "unknown setting 'zzzzzz'; allowed here: num_steps, budget_seconds"),
         ("depth", "no '='"),
         ("depth=4.5", "depth='4.5' is not a whole number"),
         ("budget_seconds=soon", "budget_seconds='soon' is not a number"),
