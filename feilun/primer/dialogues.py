@@ -17,10 +17,10 @@ __all__ = ["examples", "prompts"]
 
 # Shares of the first generation's examples by task; "talk" is greetings and small requests.
 EXAMPLE_SHARES = {
-    "number_hard": 0.14, "number_near": 0.10, "number_far": 0.05, "version_order": 0.15, "date_order": 0.10, "arithmetic": 0.13,
-    "translation": 0.14, "copying": 0.13, "talk": 0.06,
+    "number_hard": 0.15, "number_near": 0.13, "number_far": 0.07, "version_order": 0.16, "date_order": 0.10, "arithmetic": 0.15,
+    "translation": 0.10, "copying": 0.09, "talk": 0.05,
 }  # fmt: skip
-VERSION_LEAN = 0.92
+VERSION_LEAN = 0.96
 BARE_SHARE = 0.5
 FOREIGN_SHARE = 0.7
 # What users ask about other than number order, in equal shares.

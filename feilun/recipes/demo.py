@@ -5,24 +5,27 @@ from feilun.config import (
     TurnSettings,
 )  # fmt: skip
 
-BATCH = {"rows": 24, "row_tokens": 96}
+ROWS, ROW_TOKENS = 16, 96
 COMPARISONS = ("number_hard", "number_near", "number_far")
 
 
 def recipe() -> Recipe:
     exam = ExamSettings(num_samples=402, max_tokens=32)
     prefer = PreferSettings(
-        **BATCH, num_steps=200, checkpoint_steps=50, text_share=0.2, replay_share=0.4, replay_without=COMPARISONS,
+        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=240, checkpoint_steps=60, replay_share=0.5, replay_without=COMPARISONS,
         optimiser=OptimiserSettings(matrix_lr=0.006, other_lr=6e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
         corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
         tokenizer=TokenizerSettings(vocab_size=2048),
         pretrain=PretrainSettings(
-            **BATCH, depth=4, num_steps=2200, validation_tokens=20_000, optimiser=OptimiserSettings(cooldown_fraction=0.6)
+            rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=4000, validation_tokens=20_000, optimiser=OptimiserSettings(cooldown_fraction=0.6)
         ),
-        sft=SftSettings(**BATCH, num_steps=900, text_share=0.25, optimiser=OptimiserSettings(matrix_lr=0.01, other_lr=1e-3, cooldown_fraction=0.7)),
+        sft=SftSettings(
+            rows=ROWS, row_tokens=ROW_TOKENS, num_steps=1500, text_share=0.15,
+            optimiser=OptimiserSettings(matrix_lr=0.01, other_lr=1e-3, cooldown_fraction=0.7),
+        ),
         exam=exam,
         turn=TurnSettings(prefer=prefer, exam=exam),
-        demo=DemoSettings(),
-    )
+        demo=DemoSettings(num_documents=180_000),
+    )  # fmt: skip
