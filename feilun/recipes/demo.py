@@ -1,7 +1,15 @@
 """The whole ring within 1,200 CPU-seconds: a model of about a million parameters, three turns of 600 events."""
 
 from feilun.config import (
-    CorpusSettings, DemoSettings, ExamSettings, OptimiserSettings, PreferSettings, PretrainSettings, Recipe, SftSettings, TokenizerSettings,
+    CorpusSettings,
+    DemoSettings,
+    ExamSettings,
+    OptimiserSettings,
+    PreferSettings,
+    PretrainSettings,
+    Recipe,
+    SftSettings,
+    TokenizerSettings,
     TurnSettings,
 )  # fmt: skip
 
@@ -19,7 +27,8 @@ def recipe() -> Recipe:
         corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
         tokenizer=TokenizerSettings(vocab_size=2048),
         pretrain=PretrainSettings(
-            rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=4000, validation_tokens=20_000, optimiser=OptimiserSettings(cooldown_fraction=0.6)
+            rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=4000, validation_tokens=20_000,
+            optimiser=OptimiserSettings(cooldown_fraction=0.6),
         ),
         sft=SftSettings(
             rows=ROWS, row_tokens=ROW_TOKENS, num_steps=1500, text_share=0.15,
