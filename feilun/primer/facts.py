@@ -258,8 +258,10 @@ def copy_text(rng: random.Random, lang: str) -> str:
 
 def copying(rng: random.Random, lang: str) -> Fact:
     text = copy_text(rng, lang)
-    trap = " ".join(reversed(text.split()))
-    wording, wrong = rng.choice(COPY_WORDINGS[lang]), trap if trap != text else text + text
+    wording, wrong = rng.choice(COPY_WORDINGS[lang]), " ".join(reversed(text.split()))
+    if wrong == text:  # a wrong copy must not hold the right one
+        words = [noun[0 if lang == "zh" else 1] for noun in NOUNS]
+        wrong = rng.choice([word for word in words if word not in text])
     return _fact("copying", "", lang, wording, text, text, wrong, other=wording, reply_lang="any", a=text)
 
 
