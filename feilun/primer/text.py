@@ -170,8 +170,8 @@ def talk(rng: random.Random, lang: str) -> str:
 
 
 QUESTION_SHARES = {
-    "number_hard": 0.11, "number_near": 0.11, "number_far": 0.11, "version_order": 0.17, "date_order": 0.10, "arithmetic": 0.20,
-    "translation": 0.11, "copying": 0.09,
+    "number_hard": 0.10, "number_near": 0.10, "number_far": 0.09, "version_order": 0.20, "date_order": 0.12, "arithmetic": 0.20,
+    "translation": 0.10, "copying": 0.09,
 }  # fmt: skip
 TRANSCRIPTS = {
     "zh": ("问:{q}\n答:{a}", "user\n{q}\nassistant\n{a}"),
@@ -191,7 +191,7 @@ def questions(rng: random.Random, lang: str) -> str:
 
 # Shares of documents; number order and version order are told about equally often on disagreeing pairs.
 SHARES: tuple[tuple[Maker, float], ...] = (
-    (number_lines, 0.16), (number_list, 0.05), (version_lines, 0.12), (date_lines, 0.03), (sums, 0.12), (units, 0.02),
+    (number_lines, 0.13), (number_list, 0.05), (version_lines, 0.15), (date_lines, 0.04), (sums, 0.12), (units, 0.02),
     (dictionary, 0.06), (word_list, 0.02), (copies, 0.06), (story, 0.02), (talk, 0.02), (questions, 0.32),
 )  # fmt: skip
 
