@@ -7,7 +7,7 @@ import httpx
 import pytest
 from serve_house import TOKENIZER, ask, error_of, make_model, open_house, thumb, until, wait_for
 
-from feilun.serve.chat_request import INERT, NO_OP, parse_chat
+from feilun.serve.chat_request import DONE, INERT, NO_OP, parse_chat
 from feilun.serve.errors import ApiError
 from feilun.serve.product import preferred
 
@@ -347,3 +347,8 @@ def test_no_torch_and_no_training_behind_the_door():
 
 def test_make_model_is_addressed_by_content(tmp_path):
     assert make_model(tmp_path, "a") == make_model(tmp_path, "a") != make_model(tmp_path, "b")
+
+
+def test_every_field_is_in_the_docs():
+    docs = Path(__file__).parents[1].joinpath("docs/api.md").read_text()
+    assert [name for name in (*DONE, *INERT, *NO_OP) if f"`{name}`" not in docs] == []

@@ -1,11 +1,12 @@
 """Which model answers: champions that change under requests, models that an exam names, models that are broken."""
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from serve_house import House, ask, error_of, make_model, open_house, until, wait_for
+from serve_house import TOKENIZER, House, ask, error_of, make_model, open_house, until, wait_for
 
 from feilun.config import ServeSettings
 from feilun.serve.app import run
@@ -146,3 +147,48 @@ def test_shutdown_closes_every_model(tmp_path):
 def test_an_open_host_needs_a_key(tmp_path):
     with pytest.raises(UserError, match="no API key exists"):
         run(tmp_path, ServeSettings(host="0.0.0.0", port=0))
+
+
+def test_the_own_engine_answers(tmp_path):
+    """The default factory on a model directory: whole, streamed, left in the middle, several at once."""
+    import torch
+
+    from feilun.artifacts import draft
+    from feilun.config import ModelShape
+    from feilun.model.checkpoint import save_model
+    from feilun.model.transformer import Transformer
+    from feilun.serve.app import serving
+
+    house = House(tmp_path)
+    torch.manual_seed(0)
+    shape = ModelShape(
+        vocab_size=320, width=64, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=64, ffn_width=64, max_tokens=256, tie_embeddings=False
+    )  # fmt: skip
+    with draft(tmp_path, "models", "tiny") as work:
+        model = Transformer(shape)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.3)
+        save_model(work.path, model, TOKENIZER, chat=True)
+    ref = f"models/{work.artifact.ref}"
+    house.store.set_champion(ref, "test")
+    headers = house.key("k", "chat", "feedback")
+    with serving(tmp_path, ServeSettings(port=0)) as address:
+        house.url = address.url
+        wait_for(house, ref)
+        with house.client(headers) as api:
+            body = ask("9.11?", max_tokens=24, temperature=1, seed=3)
+            whole = api.post("/v1/chat/completions", json=body).json()
+            assert api.post("/v1/chat/completions", json=body).json()["choices"] == whole["choices"]
+            assert (whole["model"], whole["usage"]["completion_tokens"]) == (ref, 24)
+            streamed = api.post("/v1/chat/completions", json={**body, "stream": True}).text
+            pieces = [
+                json.loads(line[6:])["choices"][0]["delta"].get("content", "")
+                for line in streamed.splitlines()
+                if line.startswith("data: {")
+            ]
+            assert "".join(pieces) == whole["choices"][0]["message"]["content"]
+            with api.stream("POST", "/v1/chat/completions", json={**body, "max_tokens": None, "stream": True}) as response:
+                next(response.iter_lines())
+            several = api.post("/v1/chat/completions", json={**body, "n": 4}).json()["choices"]
+            assert len({choice["message"]["content"] for choice in several}) > 1
+    house.store.close()

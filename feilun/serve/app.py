@@ -18,7 +18,6 @@ from fastapi import Depends, FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from feilun.chat import ChatFormat
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
 from feilun.serve import feedback, openai, product
@@ -124,8 +123,7 @@ def native_factory(path: Path, ref: str, settings: ServeSettings) -> TextChat:
     """The own engine on a model directory; torch is imported here and not before."""
     from feilun.engine.native import NativeEngine
 
-    engine = NativeEngine.load(path, model=ref, threads=settings.threads, max_batch=settings.max_batch)
-    return TextChat(engine, ChatFormat(engine.tokenizer))
+    return TextChat.over(NativeEngine.load(path, model=ref, threads=settings.threads, max_batch=settings.max_batch))
 
 
 def run(
@@ -189,7 +187,8 @@ def _listen(settings: ServeSettings) -> socket.socket:
     """A listening socket on the port of the settings, or on the next free one; port 0 takes any."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     for port in range(settings.port, settings.port + (PORTS_TO_TRY if settings.port else 1)):
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio turns Nagle's delay off only where the protocol is named; with it every answer would wait 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, port))
