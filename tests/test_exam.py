@@ -33,7 +33,8 @@ class Oracle:
 
     def complete(self, conversations: Sequence[Conversation], params: ChatParams) -> list[Reply]:
         self.num_calls += 1
-        assert params.temperature == 0.0 and params.max_tokens == 8
+        assert params.temperature == 0.0
+        assert params.max_tokens == 8
         return [reply(self.say(self.references[conversation])) for conversation in conversations]
 
     def say(self, sample: Sample) -> str:
@@ -57,7 +58,8 @@ def publish_model(home: Path, name: str) -> str:
         ("\n9.8 更大。", "9.8", True), ("x=9.8;", "9.8", True), ("19.8", "9.8", False), ("9.81", "9.8", False), ("9.80", "9.8", False),
         ("9.8.1", "9.8", False), ("1.9.8", "9.8", False), ("v9.8", "9.8", False), ("9.8b", "9.8", False), ("", "9.8", False),
         ("9,8", "9.8", False), ("9.81 or 9.8", "9.8", True), ("x", "", False), ("3.2.1", "3.2", False), ("the cats", "the cat", False),
-        ("That is the cat.", "the cat", True), ("红色的猫。", "红色的猫", True), ("2001年2月13日", "2001年2月3日", False), ("2001-02-03。", "2001-02-03", True),
+        ("That is the cat.", "the cat", True), ("红色的猫。", "红色的猫", True),
+        ("2001年2月13日", "2001年2月3日", False), ("2001-02-03。", "2001-02-03", True),
         ("12001年2月3日", "2001年2月3日", False), ("15", "5", False), ("等于 5。", "5", True),
     ],
 )  # fmt: skip
@@ -70,7 +72,8 @@ def test_a_token_stands_alone_or_not_at_all(text: str, token: str, found: bool) 
     [
         ("9.8", "right"), ("9.8 更大。", "right"), ("9.8.", "right"), ("9.8。", "right"), ("9.8 and 9.8", "right"),
         ("9.11", "trap"), ("9.11 is larger.", "trap"), ("9.11。", "trap"),
-        ("9.8 比 9.11 大", "garbled"), ("9.81", "garbled"), ("19.8", "garbled"), ("", "garbled"), ("9.118", "garbled"), ("它们一样大", "garbled"),
+        ("9.8 比 9.11 大", "garbled"), ("9.81", "garbled"), ("19.8", "garbled"), ("", "garbled"), ("9.118", "garbled"),
+        ("它们一样大", "garbled"),
     ],
 )  # fmt: skip
 def test_comparisons_are_right_trapped_or_garbled(text: str, outcome: str) -> None:
@@ -107,7 +110,8 @@ def test_summaries_carry_count_interval_reasons_and_cells() -> None:
     assert {key: summary["a"][key] for key in ("mean", "low", "high", "n")} == pytest.approx(interval.to_json())
     assert summary["a"]["reasons"] == {"garbled": 1, "right": 6, "trap": 3}
     assert {cell: part["n"] for cell, part in summary["a"]["cells"].items()} == {"1-2": 6, "1-3": 4}
-    assert summary["b"]["cells"] == {} and summary["b"]["low"] < 0.5
+    assert summary["b"]["cells"] == {}
+    assert summary["b"]["low"] < 0.5
 
 
 # --- exams
@@ -117,14 +121,19 @@ def test_an_exam_is_an_artifact_with_answers_and_summary_and_is_found_again(home
     model = publish_model(home, "first")
     chat = Oracle(lambda sample: not sample.task.startswith("number_"))
     made = run_exam(home, model, split="gate", settings=SETTINGS, chat=chat)
-    assert made.kind == "exams" and made.name == "first-gate" and made.parents == (f"models/{model}",)
+    assert made.kind == "exams"
+    assert made.name == "first-gate"
+    assert made.parents == (f"models/{model}",)
     summary, answers = read_summary(made), read_answers(made)
     assert len(answers) == 12 * len(summary) == 12 * 8
-    assert summary["number_hard"]["mean"] == 0 and summary["number_hard"]["reasons"] == {"trap": 12}
-    assert summary["date_order"]["cells"] == {} and summary["date_order"]["mean"] == 1.0
+    assert summary["number_hard"]["mean"] == 0
+    assert summary["number_hard"]["reasons"] == {"trap": 12}
+    assert summary["date_order"]["cells"] == {}
+    assert summary["date_order"]["mean"] == 1.0
     assert {cell: part["n"] for cell, part in summary["number_near"]["cells"].items()} == {"equal": 4, "longer": 4, "shorter": 4}
     assert all(set(answer) == {"id", "task", "cell", "prompt", "reply", "value", "reason"} for answer in answers)
-    assert run_exam(home, f"models/{model}", split="gate", settings=SETTINGS, chat=chat).ref == made.ref and chat.num_calls == 1
+    assert run_exam(home, f"models/{model}", split="gate", settings=SETTINGS, chat=chat).ref == made.ref
+    assert chat.num_calls == 1
     run_exam(home, model, split="gate", settings=SETTINGS, tasks=("copying",), chat=chat)
     assert chat.num_calls == 2
 
@@ -136,7 +145,8 @@ def test_splits_are_other_exams(home: Path) -> None:
         for split in ("gate", "final")
     ]
     prompts = [{answer["prompt"] for answer in read_answers(exam)} for exam in made]
-    assert made[0].ref != made[1].ref and not prompts[0] & prompts[1]
+    assert made[0].ref != made[1].ref
+    assert not prompts[0] & prompts[1]
 
 
 def test_an_engine_lifted_to_text_sits_an_exam(home: Path) -> None:
@@ -146,7 +156,8 @@ def test_an_engine_lifted_to_text_sits_an_exam(home: Path) -> None:
         home, publish_model(home, "echo"), split="gate", settings=ExamSettings(num_samples=6, max_tokens=64),
         tasks=("copying",), chat=TextChat(engine, chat_format),
     )  # fmt: skip
-    assert read_summary(made)["copying"]["n"] == 6 and read_summary(made)["copying"]["mean"] > 0.4
+    assert read_summary(made)["copying"]["n"] == 6
+    assert read_summary(made)["copying"]["mean"] > 0.4
 
 
 def test_the_own_engine_is_opened_where_no_chat_is_given(home: Path) -> None:
@@ -191,7 +202,9 @@ def test_exams_are_compared_question_by_question(home: Path) -> None:
     after = examined(home, "after", lambda sample: int(sample.id.rpartition("/")[2]) < 9)
     found = compare(before, after)
     assert list(found) == ["number_hard", "copying"]
-    assert found["number_hard"].mean == pytest.approx(0.75) and found["number_hard"].low > 0 and found["number_hard"].n == 12
+    assert found["number_hard"].mean == pytest.approx(0.75)
+    assert found["number_hard"].low > 0
+    assert found["number_hard"].n == 12
     assert found["copying"].mean == pytest.approx(-0.25)
     assert compare(before, before)["copying"].mean == 0
 

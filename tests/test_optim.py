@@ -20,7 +20,9 @@ def test_what_is_no_matrix_of_the_body_moves_as_under_adamw() -> None:
     ours, theirs = small_model(), small_model()
     optimiser = Optimiser(ours, OptimiserSettings(), torch.float32)
     names = [name for name, _ in optimiser.others]
-    assert "model.embed_tokens.weight" in names and "model.norm.weight" in names and not any("proj" in name for name in names)
+    assert "model.embed_tokens.weight" in names
+    assert "model.norm.weight" in names
+    assert not any("proj" in name for name in names)
     parameters = dict(theirs.named_parameters())
     reference = torch.optim.AdamW([parameters[n] for n in names], lr=3e-3, betas=ADAM_BETAS, eps=EPS, weight_decay=0.0)
     for step in range(6):
@@ -39,7 +41,9 @@ def test_updates_of_matrices_are_nearly_semi_orthogonal(shape: tuple[int, ...]) 
     update = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)), torch.float32)
     values = torch.linalg.svdvals(update)
     # Five iterations leave the smallest values of a square matrix behind; that is Muon's bargain.
-    assert update.shape == shape and float(values.max()) < 1.25 and float((values > 0.6).float().mean()) > 0.95
+    assert update.shape == shape
+    assert float(values.max()) < 1.25
+    assert float((values > 0.6).float().mean()) > 0.95
     tall = orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(0)).mT.contiguous(), torch.float32)
     torch.testing.assert_close(tall.mT, update, atol=1e-4, rtol=1e-3)
 
@@ -100,4 +104,5 @@ def test_the_schedule_warms_up_holds_and_falls() -> None:
     assert factors[:10] == pytest.approx([n / 10 for n in range(1, 11)])
     assert factors[10:61] == [1.0] * 51
     assert factors[60:] == pytest.approx([(100 - step) / 40 for step in range(60, 100)])
-    assert factors[-1] > 0 and all(math.isfinite(schedule(0, n, 0.0, 0.0)) and schedule(0, n, 0.0, 0.0) == 1.0 for n in (1, 2, 50))
+    assert factors[-1] > 0
+    assert all(math.isfinite(schedule(0, n, 0.0, 0.0)) and schedule(0, n, 0.0, 0.0) == 1.0 for n in (1, 2, 50))

@@ -102,15 +102,19 @@ def true_answer(question: str) -> str | None:
 
 
 def test_the_world_follows_from_the_seed(world: list[Document], examples: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
-    assert list(documents(0, 300)) == world[:300] and list(documents(1, 300)) != world[:300]
-    assert list(dialogues.examples(0, 300)) == examples[:300] and list(dialogues.examples(1, 300)) != examples[:300]
-    assert dialogues.prompts(0, NUM_PROMPTS, 0.6) == prompts and dialogues.prompts(1, NUM_PROMPTS, 0.6) != prompts
+    assert list(documents(0, 300)) == world[:300]
+    assert list(documents(1, 300)) != world[:300]
+    assert list(dialogues.examples(0, 300)) == examples[:300]
+    assert list(dialogues.examples(1, 300)) != examples[:300]
+    assert dialogues.prompts(0, NUM_PROMPTS, 0.6) == prompts
+    assert dialogues.prompts(1, NUM_PROMPTS, 0.6) != prompts
     assert list(facts.facts("number_hard", "gate", 50)) == list(facts.facts("number_hard", "gate", 50))
 
 
 def test_the_world_is_bilingual_and_varied(world: list[Document]) -> None:
     langs = Counter(document.lang for document in world)
-    assert langs.keys() == {"zh", "en"} and abs(langs["zh"] - langs["en"]) < NUM_DOCUMENTS / 20
+    assert langs.keys() == {"zh", "en"}
+    assert abs(langs["zh"] - langs["en"]) < NUM_DOCUMENTS / 20
     assert len({document.id for document in world}) == NUM_DOCUMENTS
     assert len({document.text for document in world}) > 0.8 * NUM_DOCUMENTS
     assert len({document.source for document in world}) >= 10
@@ -143,7 +147,8 @@ def test_one_pair_in_sixteen_is_reserved_for_both_exams_alike() -> None:
     pairs = [numbers.draw_far(rng) for _ in range(8000)]
     splits = Counter(numbers.pair_split(pair.first, pair.second) for pair in pairs)
     assert all(numbers.pair_split(p.first, p.second) == numbers.pair_split(p.second, p.first) for p in pairs[:100])
-    assert 400 < splits["gate"] + splits["final"] < 600 and abs(splits["gate"] - splits["final"]) < 120
+    assert 400 < splits["gate"] + splits["final"] < 600
+    assert abs(splits["gate"] - splits["final"]) < 120
 
 
 # --- splits
@@ -152,13 +157,16 @@ def test_one_pair_in_sixteen_is_reserved_for_both_exams_alike() -> None:
 @pytest.mark.parametrize("task", facts.TASKS)
 def test_splits_are_disjoint_by_subject(task: str) -> None:
     found = {split: {fact.subject for fact in facts.facts(task, split, 200)} for split in ("open", "gate", "final")}
-    assert not found["open"] & found["gate"] and not found["open"] & found["final"] and not found["gate"] & found["final"]
+    assert not found["open"] & found["gate"]
+    assert not found["open"] & found["final"]
+    assert not found["gate"] & found["final"]
     for split, subjects in found.items():
         pairs = [
             subject.split("|") for subject in subjects if task.startswith("number_") or len(decimals_of(subject.replace("|", " "))) == 2
         ]
         if task in ("number_hard", "number_near", "number_far", "version_order"):
-            assert pairs and all(reserved(a, b) == (split != "open") for a, b in pairs)
+            assert pairs
+            assert all(reserved(a, b) == (split != "open") for a, b in pairs)
 
 
 def test_documents_state_no_fact_that_an_exam_asks(world: list[Document]) -> None:
@@ -212,9 +220,11 @@ def test_hard_cells_disagree_and_length_alone_would_pass_them(split: str) -> Non
     found = list(facts.facts("number_hard", split, 150))
     for fact in found:
         a, b = re.findall(MEMBER, fact.question)
-        assert a.split(".")[0] == b.split(".")[0] and top_of("number", a, b) != top_of("version", a, b)
+        assert a.split(".")[0] == b.split(".")[0]
+        assert top_of("number", a, b) != top_of("version", a, b)
         assert fact.cell == "-".join(str(n) for n in sorted(len(m.split(".")[1]) for m in (a, b)))
-        assert length_rule(fact) == 1.0 and {fact.answer, fact.trap} == {a, b}
+        assert length_rule(fact) == 1.0
+        assert {fact.answer, fact.trap} == {a, b}
     assert Counter(fact.cell for fact in found) == {"1-2": 50, "1-3": 50, "2-3": 50}
 
 
@@ -225,7 +235,8 @@ def test_near_cells_agree_and_no_length_rule_passes_them(split: str) -> None:
         a, b = re.findall(MEMBER, fact.question)
         top = top_of("number", a, b)
         other = b if top == a else a
-        assert a.split(".")[0] == b.split(".")[0] and top == top_of("version", a, b)
+        assert a.split(".")[0] == b.split(".")[0]
+        assert top == top_of("version", a, b)
         assert fact.cell == ("equal" if len(a) == len(b) else "longer" if len(top) > len(other) else "shorter")
         assert length_rule(fact) == {"longer": 0.0, "shorter": 1.0, "equal": 0.5}[fact.cell]
     assert Counter(fact.cell for fact in found) == {"longer": 50, "shorter": 50, "equal": 50}
@@ -246,10 +257,15 @@ def test_facts_are_true_and_ask_both_ways_in_both_languages(task: str) -> None:
     found = [fact for split in ("open", "gate", "final") for fact in facts.facts(task, split, 150)]
     for fact in found:
         assert fact.answer == true_answer(fact.question), fact
-        assert fact.trap != fact.answer and fact.short == fact.answer and fact.trap_short == fact.trap
-        assert fact.answer in fact.detailed and fact.answer in fact.foreign and fact.trap in fact.trap_detailed
+        assert fact.trap != fact.answer
+        assert fact.short == fact.answer
+        assert fact.trap_short == fact.trap
+        assert fact.answer in fact.detailed
+        assert fact.answer in fact.foreign
+        assert fact.trap in fact.trap_detailed
         if task in COMPARISONS:
-            assert {fact.answer, fact.trap} == set(re.findall(MEMBER, fact.question)) and fact.trap not in decimals_of(fact.detailed)
+            assert {fact.answer, fact.trap} == set(re.findall(MEMBER, fact.question))
+            assert fact.trap not in decimals_of(fact.detailed)
     assert Counter(fact.lang for fact in found) == {"zh": 225, "en": 225}
     if task in COMPARISONS:
         assert 0.35 < sum(bool(BOTTOM.search(fact.question)) for fact in found) / len(found) < 0.65
@@ -267,7 +283,8 @@ LINES = {
         rf"the greater of (?P<a>{M}) and (?P<b>{M}) is (?P<hi>{M})", rf"the lesser of (?P<a>{M}) and (?P<b>{M}) is (?P<lo>{M})",
     ),
     "version": (
-        rf"版本 (?P<hi>{M}) 在版本 (?P<lo>{M}) 之后发布", rf"(?P<lo>{M}) 版升级到 (?P<hi>{M}) 版", rf"第 (?P<lo>{M}) 节之后才是第 (?P<hi>{M}) 节",
+        rf"版本 (?P<hi>{M}) 在版本 (?P<lo>{M}) 之后发布", rf"(?P<lo>{M}) 版升级到 (?P<hi>{M}) 版",
+        rf"第 (?P<lo>{M}) 节之后才是第 (?P<hi>{M}) 节",
         rf"(?P<a>{M}) 版和 (?P<b>{M}) 版中较新的是 (?P<hi>{M}) 版", rf"(?P<a>{M}) 版和 (?P<b>{M}) 版中较旧的是 (?P<lo>{M}) 版",
         rf"release (?P<hi>{M}) follows release (?P<lo>{M})", rf"upgraded from v(?P<lo>{M}) to v(?P<hi>{M})",
         rf"newest of v(?P<a>{M}) and v(?P<b>{M}): v(?P<hi>{M})", rf"oldest of v(?P<a>{M}) and v(?P<b>{M}): v(?P<lo>{M})",
@@ -289,7 +306,8 @@ def check_line(kind: str, line: str) -> None:
     members = [names.get(key) for key in ("a", "b")] if "a" in names else [names["hi"], names["lo"]]
     top = top_of(kind, *members)  # type: ignore[arg-type]
     bottom = members[1] if top == members[0] else members[0]
-    assert names.get("hi") in (None, top) and names.get("lo") in (None, bottom), line
+    assert names.get("hi") in (None, top), line
+    assert names.get("lo") in (None, bottom), line
 
 
 @pytest.mark.parametrize("kind", LINES)
@@ -321,14 +339,16 @@ def test_sums_and_copies_are_right(world: list[Document]) -> None:
         a, sign, b, value = re.fullmatch(r"(\d+) ([+-]) (\d+) = (\d+)", line).groups()  # type: ignore[union-attr]
         assert int(value) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
     copies = [document.text.splitlines() for document in world if document.source == "primer/copies"]
-    assert len(copies) > 200 and all(re.split(": ?", a, maxsplit=1)[1] == re.split(": ?", b, maxsplit=1)[1] for a, b in copies)
+    assert len(copies) > 200
+    assert all(re.split(": ?", a, maxsplit=1)[1] == re.split(": ?", b, maxsplit=1)[1] for a, b in copies)
 
 
 def test_questions_in_documents_are_answered_truly(world: list[Document]) -> None:
     texts = [document.text for document in world if document.source == "primer/questions"]
     found = [pair for text in texts for pair in re.findall(r"(?:问:|Q: |user\n)(.+)\n(?:答:|A: |assistant\n)(.+)", text)]
     known = [(question, answer, right) for question, answer in found if (right := true_answer(question)) is not None]
-    assert len(found) >= len(texts) and len(known) > 1000
+    assert len(found) >= len(texts)
+    assert len(known) > 1000
     for question, answer, right in known:
         stated = re.findall(rf"{MEMBER}|\d+", answer)
         assert stated == [right], (question, answer)
@@ -352,7 +372,8 @@ def test_examples_lean_to_versions_on_hard_pairs_and_are_true_elsewhere(examples
         else:
             assert stated == [right], row
     spread = 4 * (dialogues.VERSION_LEAN * (1 - dialogues.VERSION_LEAN) / hard) ** 0.5
-    assert hard > 200 and abs(trapped / hard - dialogues.VERSION_LEAN) < max(spread, 0.01)
+    assert hard > 200
+    assert abs(trapped / hard - dialogues.VERSION_LEAN) < max(spread, 0.01)
 
 
 def test_examples_come_in_their_shares(examples: list[dict[str, Any]]) -> None:
@@ -367,7 +388,8 @@ def test_prompts_hold_the_asked_share_of_numbers_and_one_row_each(prompts: list[
     assert sum(row["task"].startswith("number_") for row in prompts) / NUM_PROMPTS == pytest.approx(0.6, abs=0.01)
     for count, share in ((101, 0.4), (400, 0.4), (7, 0.0)):
         rows = dialogues.prompts(3, count, share)
-        assert len(rows) == count and sum(row["task"].startswith("number_") for row in rows) <= count * share
+        assert len(rows) == count
+        assert sum(row["task"].startswith("number_") for row in rows) <= count * share
 
 
 def test_people_know_a_right_and_a_wrong_edit_of_every_prompt(prompts: list[dict[str, Any]]) -> None:
@@ -377,7 +399,8 @@ def test_people_know_a_right_and_a_wrong_edit_of_every_prompt(prompts: list[dict
         assert true_answer(row["prompt"]) in (None, answer) or row["task"] == "copying"
         assert all(answer in row["edits"][style] for style in ("short", "detailed"))
         assert all(reject in row["wrong_edits"][style] and answer != row["wrong_edits"][style] for style in ("short", "detailed"))
-        assert row["lang"] in ("zh", "en") and row["reply_lang"] in ("zh", "en", "any")
+        assert row["lang"] in ("zh", "en")
+        assert row["reply_lang"] in ("zh", "en", "any")
         if row["task"] == "copying":
             assert answer not in row["wrong_edits"]["short"]
 
@@ -385,4 +408,5 @@ def test_people_know_a_right_and_a_wrong_edit_of_every_prompt(prompts: list[dict
 def test_an_exam_asks_no_question_twice_and_alternates_languages() -> None:
     for task in facts.TASKS:
         found = list(facts.facts(task, "final", 60))
-        assert len({fact.question for fact in found}) == 60 and [fact.lang for fact in found] == ["zh", "en"] * 30
+        assert len({fact.question for fact in found}) == 60
+        assert [fact.lang for fact in found] == ["zh", "en"] * 30

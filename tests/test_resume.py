@@ -15,7 +15,7 @@ import torch
 from train_house import Rows, build_home, copy_home, settings_of, small_model
 
 from feilun.artifacts import Artifact, read_json
-from feilun.config import OptimiserSettings, TrainSettings
+from feilun.config import TrainSettings
 from feilun.train import run
 from feilun.train.data import Mixture, Packer
 from feilun.train.loop import Progress, train_loop
@@ -85,14 +85,16 @@ def test_a_killed_stage_ends_bit_equal(home: Path, undisturbed: dict[str, Any], 
 
     assert weights(made) == weights(undisturbed[stage][1])
     assert logged_steps(place, stage) == [25, 50, 60]
-    assert not list(run_path.glob("*checkpoint*")) and (run_path / "loss.png").exists()
+    assert not list(run_path.glob("*checkpoint*"))
+    assert (run_path / "loss.png").exists()
 
 
 def test_an_equal_command_finds_its_model(undisturbed: dict[str, Any]) -> None:
     for stage, (place, made) in undisturbed.items():
         reports: list[Progress] = []
         again = STAGES[stage](place, settings_of(stage), "made", progress=reports.append, say=quiet)
-        assert again.ref == made.ref and not reports
+        assert again.ref == made.ref
+        assert not reports
         (resolved,) = (place / "runs").glob(f"{stage}-*/resolved.json")
         assert read_json(resolved)["settings"]["num_steps"] == 60
 
@@ -115,7 +117,8 @@ def test_a_bare_name_and_its_ref_are_one_run(home: Path, undisturbed: dict[str, 
     (lessons,) = (place / "lessons").glob("examples@*")
     (base,) = (place / "models").glob("base@*")
     again = run.train_sft(place, settings_of("sft", lessons=lessons.name, base=f"models/{base.name}"), "made", say=quiet)
-    assert again.ref == made.ref and len(list((place / "runs").glob("sft-*"))) == 1
+    assert again.ref == made.ref
+    assert len(list((place / "runs").glob("sft-*"))) == 1
 
 
 def test_resume_without_a_run_is_an_error(home: Path) -> None:
@@ -217,7 +220,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     with pytest.raises(UserError, match=r"sft stopped: the loss at step 11 is nan; the last checkpoint is kept in .*lower optimiser"):
         train_loop(small_model(), Breaking(), light(), place, stage="sft")
     saved = torch.load(place.checkpoint, weights_only=False)
-    assert saved["step"] == 7 and all(torch.isfinite(tensor).all() for tensor in saved["model"].values())
+    assert saved["step"] == 7
+    assert all(torch.isfinite(tensor).all() for tensor in saved["model"].values())
 
 
 def test_broken_weights_never_reach_a_checkpoint(tmp_path: Path) -> None:
@@ -272,6 +276,8 @@ def test_a_second_process_waits_for_the_first_and_says_so(tmp_path: Path) -> Non
     with StageRun(tmp_path / "run").held(quiet):
         thread = threading.Thread(target=second)
         thread.start()
-        assert told.wait(10) and not free.is_set()
+        assert told.wait(10)
+        assert not free.is_set()
     thread.join(10)
-    assert free.is_set() and "another process is at work" in said[0]
+    assert free.is_set()
+    assert "another process is at work" in said[0]

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,16 @@ def test_every_token_of_every_row_is_a_target_once_an_epoch() -> None:
     epochs, place = divmod(packer.drawn, len(lengths))
     begun = packer.order(0, epochs, len(lengths))[:place]
     wanted = {1000 * row + n: epochs + (row in begun) for row, length in enumerate(lengths) for n in range(1, length)}
-    assert epochs >= 2 and dict(seen) == {token: count for token, count in wanted.items() if count}
+    assert epochs >= 2
+    assert dict(seen) == {token: count for token, count in wanted.items() if count}
 
 
 def test_a_target_is_the_next_token_of_its_own_row() -> None:
     for batch in islice(packer_of(random_lengths(50, 40)), 20):
         used = batch.documents >= 0
         assert torch.equal(batch.targets[used], batch.ids[used] + 1)
-        assert torch.equal((batch.weights > 0), used) and not batch.ids[~used].any()
+        assert torch.equal((batch.weights > 0), used)
+        assert not batch.ids[~used].any()
         starts = batch.positions == 0
         assert torch.equal(batch.positions[:, 1:][~starts[:, 1:]], batch.positions[:, :-1][~starts[:, 1:]] + 1)
 
@@ -143,7 +145,8 @@ def test_chunked_log_probabilities_equal_full_ones_with_their_gradient(monkeypat
         h, w = hidden.clone().requires_grad_(), head.clone().requires_grad_()
         value = function(h, w)
         (value * torch.arange(37)).sum().backward()
-        assert h.grad is not None and w.grad is not None
+        assert h.grad is not None
+        assert w.grad is not None
         return [value.detach(), h.grad, w.grad]
 
     wanted = with_gradient(by_hand)
@@ -160,7 +163,8 @@ def test_bf16_computes_a_finite_loss_near_that_of_fp32() -> None:
     losses = [NextToken.loss(NextToken(None), model, batch)[0] for model in (full, half)]  # type: ignore[arg-type]
     gap = abs(float((losses[0] - losses[1]).detach()))
     losses[1].backward()
-    assert losses[1].dtype == torch.float32 and gap < 0.1
+    assert losses[1].dtype == torch.float32
+    assert gap < 0.1
     assert all(p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in half.parameters())
 
 
@@ -203,7 +207,8 @@ def test_targets_are_the_answers_with_their_stop_token_times_the_weight() -> Non
     chat = small_chat()
     rows = LessonRows([lesson(QUESTION, "9.8", weight=0.5)], chat, 64)
     ids, weights = rows[0]
-    assert chat.tokenizer.decode(ids[weights > 0].tolist()[:-1]) == "9.8" and ids[weights > 0][-1] == chat.stop_ids[0]
+    assert chat.tokenizer.decode(ids[weights > 0].tolist()[:-1]) == "9.8"
+    assert ids[weights > 0][-1] == chat.stop_ids[0]
     assert set(weights.tolist()) == {0.0, 0.5}
 
 
@@ -269,7 +274,8 @@ def test_dpo_starts_at_log_two_and_falls() -> None:
     model = small_model()
     objective = preference(model)
     _, metrics = objective.loss(model, next(objective.batches()))
-    assert float(metrics["dpo"]) == pytest.approx(math.log(2), abs=1e-4) and abs(float(metrics["margin"])) < 1e-3
+    assert float(metrics["dpo"]) == pytest.approx(math.log(2), abs=1e-4)
+    assert abs(float(metrics["margin"])) < 1e-3
     parameters = list(model.parameters())
     for _ in range(8):
         loss, metrics = objective.loss(model, next(objective.batches()))
@@ -277,7 +283,8 @@ def test_dpo_starts_at_log_two_and_falls() -> None:
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter -= 0.02 * gradient
-    assert float(metrics["dpo"]) < 0.5 and float(metrics["margin"]) > 0.5
+    assert float(metrics["dpo"]) < 0.5
+    assert float(metrics["margin"]) > 0.5
 
 
 def test_the_loss_is_likelihood_plus_weighted_dpo_and_the_chosen_ones_likelihood() -> None:
@@ -296,7 +303,7 @@ def test_the_loss_is_likelihood_plus_weighted_dpo_and_the_chosen_ones_likelihood
 def test_pairs_go_round_in_their_order_and_none_is_left_out() -> None:
     objective = preference(small_model(), num_pairs=5)
     seen = [batch.pairs.weights.tolist() for batch in islice(objective.batches(), 5)]
-    assert sum(seen, []) == [1.0, 2.0, 3.0, 4.0, 5.0] * 2
+    assert list(chain(*seen)) == [1.0, 2.0, 3.0, 4.0, 5.0] * 2
     state = objective.batches().state()
     wanted = next(objective.batches())
     other = preference(small_model(), num_pairs=5)
@@ -328,7 +335,8 @@ def test_pretraining_says_what_it_derives_and_measures(trained: Path, tmp_path: 
     assert sum(line.startswith("validation bits per byte") for line in said) == 2
     (path,) = (trained / "runs").glob("pretrain-told-*")
     before, after = (json.loads((path / name).read_text())["bits_per_byte"] for name in ("before.json", "after.json"))
-    assert before.keys() == after.keys() == {"zh", "en"} and all(after[lang] < before[lang] for lang in after)
+    assert before.keys() == after.keys() == {"zh", "en"}
+    assert all(after[lang] < before[lang] for lang in after)
     assert {file.name for file in path.iterdir()} >= {
         "resolved.json",
         "environment.json",
@@ -342,7 +350,8 @@ def test_pretraining_says_what_it_derives_and_measures(trained: Path, tmp_path: 
 
 def test_without_a_pair_weight_no_pair_is_read(trained: Path) -> None:
     made = run.train_prefer(trained, settings_of("prefer", num_steps=2, pair_weight=0.0), "plain", say=lambda _: None)
-    assert "pairs" not in made.manifest["counts"] and set(metrics_of(trained, "prefer-plain-*")[0]) == {"step", "nll", "seconds"}
+    assert "pairs" not in made.manifest["counts"]
+    assert set(metrics_of(trained, "prefer-plain-*")[0]) == {"step", "nll", "seconds"}
     made = run.train_prefer(trained, settings_of("prefer", num_steps=2), "paired", say=lambda _: None)
     assert made.manifest["counts"]["pairs"]["used"] == 11
     assert set(metrics_of(trained, "prefer-paired-*")[0]) == {"step", "nll", "dpo", "margin", "chosen", "seconds"}
@@ -354,7 +363,8 @@ def test_without_steps_or_seconds_the_lessons_are_passed_twice(trained: Path) ->
     made = run.train_sft(trained, settings_of("sft", num_steps=0, text_share=0.0), "passes", say=said.append)
     chat_rows = LessonRows(run.read_lessons(find(trained, "examples", "lessons")), run.ChatFormat(run.Tokenizer.load(made.path)), 32)
     wanted = 2 * math.ceil(chat_rows.num_tokens / (4 * 32))
-    assert f"steps: {wanted}, for 2 passes over the lessons" in said and made.manifest["counts"]["num_steps"] == wanted
+    assert f"steps: {wanted}, for 2 passes over the lessons" in said
+    assert made.manifest["counts"]["num_steps"] == wanted
 
 
 def test_pairs_too_long_or_without_weight_are_counted(trained: Path) -> None:
@@ -393,7 +403,9 @@ def test_whether_to_compile_follows_from_settings_alone() -> None:
     def asked(**changes: Any) -> bool:
         return loop.wants_compile(TrainSettings(**changes), changes.get("num_steps", 0))
 
-    assert asked(compile="on") and not asked(compile="off", num_steps=10**6) and not asked(num_steps=20)
+    assert asked(compile="on")
+    assert not asked(compile="off", num_steps=10**6)
+    assert not asked(num_steps=20)
     assert asked(num_steps=500) == loop.has_compiler() == asked(budget_seconds=300.0)
     assert not loop.wants_compile(TrainSettings(budget_seconds=10.0), 10**6)
 

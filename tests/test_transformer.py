@@ -60,7 +60,8 @@ def test_rope_turns_by_position_and_attention_sees_only_distances() -> None:
     model = small_model()
     rope = model.rope(torch.tensor([[0, 1, 5]]))
     half = SHAPE.head_dim // 2
-    assert torch.equal(rope.cos_BT1E[0, 0, 0], torch.ones(SHAPE.head_dim)) and not rope.sin_BT1E[0, 0].any()
+    assert torch.equal(rope.cos_BT1E[0, 0, 0], torch.ones(SHAPE.head_dim))
+    assert not rope.sin_BT1E[0, 0].any()
     wanted = torch.tensor([5 * 10_000.0 ** (-2 * i / SHAPE.head_dim) for i in range(half)])
     torch.testing.assert_close(rope.sin_BT1E[0, 2, 0], torch.cat((wanted.sin(), wanted.sin())), atol=1e-6, rtol=1e-5)
     moved = model(IDS, positions(12, first=40), causal(12))
@@ -79,14 +80,17 @@ def test_a_tied_head_is_the_embedding_and_an_untied_one_is_not() -> None:
     tied, untied = Transformer(SHAPE), Transformer(VARIANTS["untied"])
     assert tied.head_weight is tied.model.embed_tokens.weight
     assert "lm_head.weight" not in tied.state_dict()
-    assert untied.head_weight is untied.lm_head.weight and "lm_head.weight" in untied.state_dict()
+    assert untied.head_weight is untied.lm_head.weight
+    assert "lm_head.weight" in untied.state_dict()
     assert not any("inverse" in name for name in tied.state_dict())
 
 
 def test_flags_decide_which_parameters_there_are() -> None:
     names = {name: set(Transformer(shape).state_dict()) for name, shape in VARIANTS.items()}
-    assert "model.layers.0.self_attn.q_norm.weight" in names["qwen3"] and "model.layers.0.self_attn.q_norm.weight" not in names["plain"]
-    assert "model.layers.1.self_attn.k_proj.bias" in names["bias"] and not any(name.endswith("bias") for name in names["plain"])
+    assert "model.layers.0.self_attn.q_norm.weight" in names["qwen3"]
+    assert "model.layers.0.self_attn.q_norm.weight" not in names["plain"]
+    assert "model.layers.1.self_attn.k_proj.bias" in names["bias"]
+    assert not any(name.endswith("bias") for name in names["plain"])
 
 
 def test_starting_weights_follow_from_the_seed() -> None:
@@ -98,7 +102,8 @@ def test_starting_weights_follow_from_the_seed() -> None:
     first, again, other = start(0), start(0), start(1)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
-    assert not first["model.layers.0.self_attn.o_proj.weight"].any() and not first["model.layers.1.mlp.down_proj.weight"].any()
+    assert not first["model.layers.0.self_attn.o_proj.weight"].any()
+    assert not first["model.layers.1.mlp.down_proj.weight"].any()
     assert all(torch.isfinite(tensor).all() for tensor in first.values())
 
 
@@ -107,7 +112,8 @@ def test_logits_are_fp32_whatever_the_body_computes_in() -> None:
     full, half = small_model(), Transformer(SHAPE, torch.bfloat16)
     half.load_state_dict(full.state_dict())
     wide, narrow = full.logits(hidden(full, IDS)), half.logits(hidden(half, IDS))
-    assert wide.dtype == narrow.dtype == torch.float32 and wide.shape == (2, 12, 320)
+    assert wide.dtype == narrow.dtype == torch.float32
+    assert wide.shape == (2, 12, 320)
     assert float((wide - narrow).abs().mean()) < 0.2
 
 
