@@ -80,7 +80,7 @@ class OptimiserSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """What every training stage shares. `num_steps` or `budget_seconds` (CPU-seconds of training) ends the run."""
+    """What every training stage shares. `num_steps` or `budget_seconds` (of the clock, compilation included) ends the run."""
 
     num_steps: int = 0
     budget_seconds: float = 0.0
