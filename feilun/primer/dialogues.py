@@ -23,6 +23,7 @@ EXAMPLE_SHARES = {
 VERSION_LEAN = 0.96
 BARE_SHARE = 0.5
 FOREIGN_SHARE = 0.7
+SHORT_CHARS = 24
 # What users ask about other than number order, in equal shares.
 OTHER_TASKS = ("version_order", "date_order", "arithmetic", "translation", "copying")
 NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.3, "number_far": 0.1}
@@ -82,9 +83,11 @@ def prompts(seed: int, count: int, number_share: float) -> list[dict[str, Any]]:
 
 
 def prompt_row(name: str, fact: Fact) -> dict[str, Any]:
+    """A short person writes a sentence too, where one of at most `SHORT_CHARS` will do."""
+    brief = len(fact.detailed) <= SHORT_CHARS
     return {
         "id": name, "task": fact.task, "cell": fact.cell, "lang": fact.lang, "reply_lang": fact.reply_lang, "prompt": fact.question,
         "answers": [fact.answer], "rejects": [fact.trap] if fact.trap else [],
-        "edits": {"short": fact.short, "detailed": fact.detailed},
-        "wrong_edits": {"short": fact.trap_short, "detailed": fact.trap_detailed},
+        "edits": {"short": fact.detailed if brief else fact.short, "detailed": fact.detailed},
+        "wrong_edits": {"short": fact.trap_detailed if brief else fact.trap_short, "detailed": fact.trap_detailed},
     }  # fmt: skip
