@@ -14,13 +14,13 @@ from feilun.config import (
 )  # fmt: skip
 
 ROWS, ROW_TOKENS = 16, 96
-COMPARISONS = ("number_hard", "number_near", "number_far")
+CORRECTED = ("number_hard",)
 
 
 def recipe() -> Recipe:
     exam = ExamSettings(num_samples=402, max_tokens=32)
     prefer = PreferSettings(
-        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=240, checkpoint_steps=60, replay_share=0.5, replay_without=COMPARISONS,
+        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=240, checkpoint_steps=60, replay_share=0.5, replay_without=CORRECTED,
         optimiser=OptimiserSettings(matrix_lr=0.006, other_lr=6e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
