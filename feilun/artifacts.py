@@ -133,7 +133,10 @@ def open_directory(path: Path) -> Artifact:
     manifest_path = path / MANIFEST
     if not manifest_path.exists():
         raise UserError(f"{path} is not an artifact: it has no {MANIFEST}; it was left unfinished, make it again")
-    manifest = read_json(manifest_path)
+    try:
+        manifest = read_json(manifest_path)
+    except ValueError as error:
+        raise UserError(f"{manifest_path} is broken ({error}); put it back or delete the directory, and make it again") from None
     return Artifact(manifest["kind"], manifest["name"], manifest["hash"], path, manifest)
 
 

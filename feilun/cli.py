@@ -2,8 +2,12 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +16,22 @@ from feilun.types import UserError
 __all__ = ["main"]
 
 Verb = Callable[[argparse.Namespace], int]
+LAST_SECONDS = 30.0  # a server lets its answers end; nothing may outlive its parent for longer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 done, 1 refused or not whole, 2 bad input (said on standard error), 130 interrupted."""
+    """0 done, 1 refused, not whole or the system failed, 2 bad input (said on standard error), 130 interrupted."""
     # One other busy process makes spinning OpenMP threads fifteen times slower; must stand before torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     options = build_parser().parse_args(arguments)
     options.home = Path(options.home or os.environ.get("FEILUN_HOME") or "feilun-data").absolute()
+    if options.with_parent:
+        threading.Thread(target=end_with_parent, daemon=True, name="parent").start()
     try:
-        return int(options.verb(options))
+        status = int(options.verb(options))
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"feilun: {error}", file=sys.stderr)
         return 2
@@ -32,10 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"feilun: the system says: {error.strerror or error}{where}; what was finished is kept", file=sys.stderr)
+        return 1
+
+
+def end_with_parent() -> None:
+    """The parent holds our standard input open; however it ends, so do we."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_SECONDS)
+    os._exit(1)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="feilun", description="Own the model behind your product, from raw text to the next, better model.")
+    about = "Own the model behind your product, from raw text to the next, better model."
+    parser = argparse.ArgumentParser(prog="feilun", description=about)
+    parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--home", help="where everything is kept (else FEILUN_HOME, else ./feilun-data)")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     add_demo(verbs)
@@ -49,11 +73,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add(verbs: Any, name: str, verb: Verb, text: str | None) -> argparse.ArgumentParser:
-    """A verb; without a text it is one that programs call, and help does not list it."""
+def add(verbs: Any, name: str, verb: Verb, text: str | None, *, begins: bool = False) -> argparse.ArgumentParser:
+    """A verb; without a text it is one that programs call, and help does not list it. begins: it makes a home where there is none."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text) if text else verbs.add_parser(name)
-    parser.set_defaults(verb=verb)
+    parser.set_defaults(verb=verb if begins else partial(run_at_home, verb))
     return parser
+
+
+def run_at_home(verb: Verb, options: argparse.Namespace) -> int:
+    if not options.home.is_dir():
+        raise UserError(f"there is no home at {options.home}; `feilun demo` makes one, or begin with `feilun corpus build NAME PATH...`")
+    return verb(options)
 
 
 def add_group(verbs: Any, name: str, text: str) -> Any:
@@ -62,19 +92,25 @@ def add_group(verbs: Any, name: str, text: str) -> Any:
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", default="default", help="a built-in recipe or a .py file (default: default)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments", help="change one setting; may be repeated")
+    add_set(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    text = "change one setting; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments", help=text)
 
 
 # --- demo
 
 
 def add_demo(verbs: Any) -> None:
-    demo = add(verbs, "demo", run_demo, "the whole ring on this machine")
+    demo = add(verbs, "demo", run_demo, "the whole ring on this machine", begins=True)
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--text", nargs="+", type=Path, default=[], metavar="PATH", help="your own text beside the primer")
     demo.add_argument("--no-serve", action="store_true", help="stop when the ring has turned")
     demo.add_argument("--recipe", default="demo", help="a built-in recipe or a .py file (default: demo)")
-    demo.add_argument("--control", default="none", choices=("none", "no_number", "shuffled", "inverted"), help="what the simulated users do instead")
+    controls = ("none", "no_number", "shuffled", "inverted")
+    demo.add_argument("--control", default="none", choices=controls, help="what the simulated users do instead")
     stage = add(verbs, "demo-stage", run_demo_stage, None)
     stage.add_argument("stage")
 
@@ -82,7 +118,8 @@ def add_demo(verbs: Any) -> None:
 def run_demo(options: argparse.Namespace) -> int:
     from feilun.demo import run_demo
 
-    return run_demo(options.home, seed=options.seed, text=options.text, serve=not options.no_serve, recipe=options.recipe, control=options.control)
+    chosen = {"seed": options.seed, "text": options.text, "recipe": options.recipe, "control": options.control}
+    return run_demo(options.home, serve=not options.no_serve, **chosen)
 
 
 def run_demo_stage(options: argparse.Namespace) -> int:
@@ -97,17 +134,17 @@ def run_demo_stage(options: argparse.Namespace) -> int:
 
 def add_corpus(verbs: Any) -> None:
     corpus = add_group(verbs, "corpus", "raw documents -> a clean corpus")
-    build = add(corpus, "build", run_corpus_build, "clean text files into a corpus")
+    build = add(corpus, "build", run_corpus_build, "clean text files into a corpus", begins=True)
     build.add_argument("name")
     build.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    build.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
+    add_set(build)
     report = add(corpus, "report", run_corpus_report, "what was kept, repaired and dropped, and why")
     report.add_argument("ref")
     tokenizer = add_group(verbs, "tokenizer", "a byte-level BPE of a corpus")
     train = add(tokenizer, "train", run_tokenizer_train, "train a tokenizer")
     train.add_argument("name")
     train.add_argument("--corpus", required=True, metavar="REF")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
+    add_set(train)
 
 
 def run_corpus_build(options: argparse.Namespace) -> int:
@@ -160,7 +197,8 @@ def run_stage(options: argparse.Namespace) -> int:
     from feilun.train import run
 
     settings = apply_settings(getattr(load_recipe(options.recipe), options.stage), options.assignments)
-    train = {"pretrain": run.train_pretrain, "sft": run.train_sft, "prefer": run.train_prefer}[options.stage]
+    stages: dict[str, Callable[..., Any]] = {"pretrain": run.train_pretrain, "sft": run.train_sft, "prefer": run.train_prefer}
+    train = stages[options.stage]
     with training_bar() as show:
         made = train(options.home, settings, options.name or options.stage, resume=options.resume, progress=show.update, say=show.say)
     print(f"models/{made.ref}")
@@ -176,7 +214,7 @@ def add_exam(verbs: Any) -> None:
     run.add_argument("model", help="REF, or champion, or candidate")
     run.add_argument("--task", action="append", default=[], dest="tasks", help="one task only; may be repeated")
     run.add_argument("--split", default="gate", choices=("people", "gate", "final"))
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
+    add_set(run)
     compare = add(exam, "compare", run_exam_compare, "two exams of the same questions, paired")
     compare.add_argument("first")
     compare.add_argument("second")
@@ -209,8 +247,8 @@ def run_exam_compare(options: argparse.Namespace) -> int:
 
 
 def add_serve(verbs: Any) -> None:
-    serve = add(verbs, "serve", run_serve, "the API and the page")
-    serve.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
+    serve = add(verbs, "serve", run_serve, "the API and the page", begins=True)
+    add_set(serve)
     serve.add_argument("--port", type=int, default=None)
     serve.add_argument("--quiet", action="store_true", help="print the address without the owner's one-time token")
     chat = add(verbs, "chat", run_chat, "talk to a model in the terminal")
@@ -242,6 +280,9 @@ def run_chat(options: argparse.Namespace) -> int:
     print(f"models/{model.ref}; an empty line ends the chat", file=sys.stderr)
     for line in iter(lambda: ask("> "), ""):
         conversation = conversation.then("user", line)
+        while len(conversation.messages) > 1 and len(chat.chat_format.prompt(conversation)) + params.max_tokens > chat.info.context_tokens:
+            conversation = Conversation(conversation.messages[2:])
+            print("(the earliest question and answer no longer fit, and are forgotten)", file=sys.stderr)
         reply = chat.complete([conversation], params)[0]
         conversation = conversation.then("assistant", reply.text)
         print(reply.text, flush=True)
@@ -253,6 +294,8 @@ def ask(prompt: str) -> str:
         return input(prompt if sys.stdin.isatty() else "").strip()
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"the input is not UTF-8 ({error.reason} near byte {error.start}); convert it first, as with iconv") from None
 
 
 # --- feedback
@@ -262,7 +305,7 @@ def add_feedback(verbs: Any) -> None:
     feedback = add_group(verbs, "feedback", "events -> lessons")
     build = add(feedback, "build", run_feedback_build, "lessons from all events so far")
     build.add_argument("name")
-    take = add(feedback, "import", run_feedback_import, "lessons from a file of dialogues ({messages} a line)")
+    take = add(feedback, "import", run_feedback_import, "lessons from a file of dialogues ({messages} a line)", begins=True)
     take.add_argument("name")
     take.add_argument("paths", nargs="+", type=Path, metavar="FILE")
     give = add(feedback, "export", run_feedback_export, "every event as JSON lines")
@@ -369,9 +412,10 @@ def add_store(verbs: Any) -> None:
     forget = add(verbs, "forget", run_forget, "erase what a principal gave; list what to rebuild")
     forget.add_argument("principal", help="for example user:42, owner or key:NAME/USER")
     key = add_group(verbs, "key", "API keys")
-    create = add(key, "create", run_key_create, "make a key and print its secret once")
+    create = add(key, "create", run_key_create, "make a key and print its secret once", begins=True)
     create.add_argument("name")
-    create.add_argument("--scope", action="append", default=[], dest="scopes", help="chat, feedback, assert_end_user, exam; may be repeated")
+    scopes = "chat, feedback, assert_end_user, exam; may be repeated (default: chat and feedback)"
+    create.add_argument("--scope", action="append", default=[], dest="scopes", help=scopes)
     revoke = add(key, "revoke", run_key_revoke, "make a key worthless")
     revoke.add_argument("name")
     add(key, "list", run_key_list, "names and scopes of the keys")

@@ -20,7 +20,7 @@ class Bar:
         self._bars = bars
         self._task: TaskID | None = None
         self._label = ""
-        self._printed = 0.0
+        self._printed, self._ended = 0.0, ""
 
     def say(self, text: str) -> None:
         if self._bars is None:
@@ -45,8 +45,10 @@ class Bar:
             self._bars.update(self._task, completed=total or 0)
 
     def _plain(self, label: str, done: float, total: float, eta_seconds: float | None) -> None:
-        now = time.monotonic()
-        if done >= total > 0 or now - self._printed > PLAIN_SECONDS:
+        now, stage = time.monotonic(), label.split(",")[0]
+        is_end = done >= total > 0 and self._ended != stage
+        self._ended = stage if done >= total > 0 else ""
+        if is_end or (not self._ended and now - self._printed > PLAIN_SECONDS):
             self._printed = now
             left = "" if not eta_seconds else f", about {eta_seconds:.0f} s left"
             print(f"{label}: {done:g} of {total:g}{left}" if total else label, flush=True)

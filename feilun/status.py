@@ -6,15 +6,12 @@ from pathlib import Path
 
 from feilun.artifacts import KINDS, Artifact, lineage, list_artifacts
 from feilun.store import Store
-from feilun.types import UserError
 
 __all__ = ["describe_artifact", "describe_home", "forget"]
 
 
 def describe_home(home: Path) -> list[str]:
     """Artifacts by kind, champion, turns, votes."""
-    if not home.is_dir():
-        raise UserError(f"there is no home at {home}; `feilun demo` makes one, or begin with `feilun corpus build NAME PATH...`")
     lines = [f"home {home}"]
     for kind in KINDS:
         made = list_artifacts(home, kind)
@@ -23,6 +20,8 @@ def describe_home(home: Path) -> list[str]:
     if (home / "feilun.db").exists():
         with Store.open(home) as store:
             lines += store_lines(store)
+    if len(lines) == 1:
+        lines.append("nothing is made yet; begin with `feilun demo`, or `feilun corpus build NAME PATH...`")
     report = home / "report.json"
     if report.exists():
         lines += ["", *generation_lines(json.loads(report.read_text(encoding="utf-8")))]
@@ -56,7 +55,8 @@ def moment(seconds: float) -> str:
 def describe_artifact(home: Path, artifact: Artifact) -> list[str]:
     """The artifact with its counts, then everything that it was made from."""
     manifest = artifact.manifest
-    lines = [f"{artifact.kind}/{artifact.ref}", f"  made {moment(manifest['made']['time'])}, source {manifest['made']['git'] or 'no checkout'}"]
+    made = manifest["made"]
+    lines = [f"{artifact.kind}/{artifact.ref}", f"  made {moment(made['time'])}, source {made['git'] or 'no checkout'}"]
     lines += [f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in manifest["counts"].items()]
     lines += [f"  recipe {json.dumps(manifest['recipe'], ensure_ascii=False)}", "made from"]
     return lines + [f"  {a.kind}/{a.ref}" for a in lineage(home, artifact)[1:]]
@@ -66,15 +66,17 @@ def forget(home: Path, principal: str) -> list[str]:
     """Erase a principal's payloads and name every artifact that they went into."""
     with Store.open(home) as store:
         erasure = store.forget(principal)
-    events = set(erasure.events)
+    events = set(erasure.event_ids)
     touched = [a for a in list_artifacts(home, "lessons") if lesson_events(a) & events]
     names = {f"lessons/{a.ref}" for a in touched}
-    made = [a for kind in ("models", "exams") for a in list_artifacts(home, kind) if names & {f"{p.kind}/{p.ref}" for p in lineage(home, a)}]
+    later = [a for kind in ("models", "exams") for a in list_artifacts(home, kind)]
+    made = [a for a in later if names & {f"{p.kind}/{p.ref}" for p in lineage(home, a)}]
     lines = [f"{len(events)} events of {principal} are empty now"]
     return lines + [f"to rebuild: {a.kind}/{a.ref}" for a in [*touched, *made]]
 
 
 def lesson_events(lessons: Artifact) -> set[str]:
-    rows = [json.loads(line) for name in ("sft.jsonl", "pairs.jsonl") if (lessons.path / name).exists()
-            for line in (lessons.path / name).read_text(encoding="utf-8").splitlines()]  # fmt: skip
-    return {event for row in rows for event in row.get("events", [])}
+    """Ids of the events that the rows came from; none for imported lessons."""
+    paths = [path for name in ("sft.jsonl", "pairs.jsonl") if (path := lessons.path / name).exists()]
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return {event for line in lines for event in json.loads(line).get("events", [])}

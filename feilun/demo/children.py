@@ -1,7 +1,12 @@
-"""Child processes of the demo, and what they and this process spend."""
+"""Child processes of the demo, and what they and this process spend.
+
+A child's standard input is a pipe that this process holds open and never writes to: where it ends, so does the child,
+however this process ended.
+"""
 
 import os
 import resource
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,25 +15,27 @@ from pathlib import Path
 
 from feilun.types import UserError
 
-__all__ = ["Server", "cpu_of_process", "run_child", "spent_cpu_seconds"]
+__all__ = ["Server", "cpu_of_process", "feilun_command", "run_child", "spent_cpu_seconds"]
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
 
-def environment() -> dict[str, str]:
-    """One thread compiles, inside the process that asked, so that its CPU-seconds are counted with it."""
-    return {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-
-
 def feilun_command(home: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "feilun.cli", "--home", str(home), *arguments]
+    return [sys.executable, "-m", "feilun.cli", "--with-parent", "--home", str(home), *arguments]
+
+
+def start(command: Sequence[str]) -> "subprocess.Popen[str]":
+    """A child in a session of its own: Ctrl-C speaks to this process alone, which then ends its children."""
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", start_new_session=True
+    )
 
 
 def run_child(command: Sequence[str], *, label: str, on_line: Callable[[str], None] | None = None) -> str:
     """Run to the end; return the last line it printed. A child that fails is a UserError with what it said."""
     last = ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment()) as child:
+    with start(command) as child:
         assert child.stdout is not None
         try:
             for line in child.stdout:
@@ -36,11 +43,22 @@ def run_child(command: Sequence[str], *, label: str, on_line: Callable[[str], No
                 if on_line is not None:
                     on_line(last)
         except BaseException:
-            child.terminate()
+            end(child)
             raise
     if child.returncode:
-        raise UserError(f"{label} ended with status {child.returncode} ({last}); run the same command again to go on from there")
+        ended = f"was killed by signal {-child.returncode}" if child.returncode < 0 else f"ended with status {child.returncode}"
+        raise UserError(f"{label} {ended}{f' ({last})' if last else ''}; run the same command again to go on from there")
     return last
+
+
+def end(child: "subprocess.Popen[str]") -> None:
+    """Ask a child to end, then make it."""
+    child.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(STOP_SECONDS)
+    if child.poll() is None:
+        child.kill()
+        child.wait()
 
 
 def spent_cpu_seconds() -> float:
@@ -62,28 +80,40 @@ class Server:
     """`feilun serve` as a child; its first line is the address."""
 
     def __init__(self, home: Path, *settings: str):
-        command = feilun_command(home, "serve", *(part for item in settings for part in ("--set", item)))
-        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
-        assert self.child.stdout is not None
-        self.owner_url = self.child.stdout.readline().strip()
-        if not self.owner_url.startswith("http"):
-            raise UserError(f"the server did not start ({self.owner_url or 'it said nothing'}); its error stands above")
-        self.url = self.owner_url.partition("/?")[0]
+        self.child = start(feilun_command(home, "serve", *(f"--set={item}" for item in settings)))
         self._counted = 0.0
+        try:
+            self.owner_url = self._first_line()
+        except BaseException:
+            end(self.child)
+            raise
+        self.url = self.owner_url.partition("/?")[0]
+
+    def _first_line(self) -> str:
+        stream = self.child.stdout
+        assert stream is not None
+        line = stream.readline().strip() if select.select([stream], [], [], START_SECONDS)[0] else ""
+        if not line.startswith("http"):
+            raise UserError(f"the server did not start ({line or 'it said nothing'}); what it said stands above")
+        return line
+
+    def check(self) -> None:
+        """UserError when it has ended by itself."""
+        if (status := self.child.poll()) is not None:
+            raise UserError(f"the server has ended (status {status}); run the same command again to go on from here")
 
     def cpu_since_last(self) -> float:
-        """CPU-seconds since the last call."""
-        now = cpu_of_process(self.child.pid)
+        """CPU-seconds since the last call; nothing once it has ended."""
+        now = max(self._counted, cpu_of_process(self.child.pid))
         taken, self._counted = now - self._counted, now
         return taken
 
     def wait(self) -> None:
         self.child.wait()
+        self.check()
 
     def stop(self) -> None:
-        self.child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.child.wait(STOP_SECONDS)
-        if self.child.poll() is None:
-            self.child.kill()
-            self.child.wait()
+        end(self.child)
+        for stream in (self.child.stdin, self.child.stdout):
+            if stream is not None:
+                stream.close()

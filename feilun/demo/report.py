@@ -14,8 +14,9 @@ from feilun.demo.state import DemoState
 from feilun.exam.compare import compare
 from feilun.exam.run import read_summary
 
-__all__ = ["report_row", "table_lines", "write_report"]
+__all__ = ["REPORTS", "report_row", "table_lines", "write_report"]
 
+REPORTS = ("report.json", "report.png", "report.html")
 Row = dict[str, Any]
 # With equal whole parts every hard pair is "the shorter is larger", so this rule alone scores 1.00 there.
 LENGTH_RULE = {"longer": 0.0, "shorter": 1.0, "equal": 0.5}
@@ -39,18 +40,19 @@ def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
 
     champion = champion_row(rows)
     exams = [exam_of(state.home, row["model"]) for row in (rows[0], champion)]
-    assert exams[0] is not None and exams[1] is not None
+    assert exams[0] is not None
+    assert exams[1] is not None
     report = {
         "cpu_seconds": round(sum(state.cpu.values()), 1), "seconds": round(state.seconds, 1), "machine": machine(),
         "seed": state.told["seed"], "control": state.told["control"], "events": recipe.demo.events_per_turn * recipe.demo.turns,
         "generations": list(rows), "champion": champion["name"],
         "change": {key: interval._asdict() for key, interval in compare(exams[0], exams[1]).items()},
         "length_rule": {"number_hard": 1.0, **{f"number_near:{cell}": value for cell, value in LENGTH_RULE.items()}},
-        "cpu_seconds_by_step": state.cpu,
+        "cpu_seconds_by_step": state.cpu, "starts": state.starts,
     }  # fmt: skip
-    write_json(state.home / "report.json", report)
-    draw(state.home / "report.png", rows)
-    (state.home / "report.html").write_text(page(report), encoding="utf-8")
+    write_json(state.home / REPORTS[0], report)
+    draw(state.home / REPORTS[1], rows)
+    (state.home / REPORTS[2]).write_text(page(report), encoding="utf-8")
 
 
 def machine() -> str:
@@ -93,7 +95,8 @@ def draw(target: Path, rows: Sequence[Row]) -> None:
         errors = [[max(0.0, p["mean"] - p["low"]) for p in points], [max(0.0, p["high"] - p["mean"]) for p in points]]
         places = [i + 0.02 * number for i in range(len(points))]
         bold = key in ("acceptance", "number_hard")
-        axes.errorbar(places, means, yerr=errors, label=key, marker="o", linewidth=2.5 if bold else 1.0, alpha=1.0 if bold else 0.6, capsize=2)
+        width, alpha = (2.5, 1.0) if bold else (1.0, 0.6)
+        axes.errorbar(places, means, yerr=errors, label=key, marker="o", linewidth=width, alpha=alpha, capsize=2)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(-0.02, 1.02)
     axes.set_ylabel("share right, share accepted")
@@ -112,7 +115,8 @@ def page(report: Mapping[str, Any]) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Feilun: one ring</title>"
         "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
-        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.3rem .6rem;border-bottom:1px solid #8884;text-align:right}"
+        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+        "td,th{padding:.3rem .6rem;border-bottom:1px solid #8884;text-align:right}"
         "td:first-child,th:first-child{text-align:left}small{opacity:.7}img{max-width:100%;background:#fff}</style>"
         "<h1>One ring: from text to the next, better model</h1>"
         f"<p>{html.escape(json.dumps(facts, ensure_ascii=False))}</p><table><tr>{head}</tr>{body}</table>"
@@ -122,7 +126,7 @@ def page(report: Mapping[str, Any]) -> str:
 
 
 def table_row(row: Row, keys: Sequence[str]) -> str:
-    figures = "".join(
-        f"<td>{f['mean']:.3f}<br><small>{f['low']:.2f} to {f['high']:.2f}</small></td>" for f in (row["acceptance"], *(row["exams"][k] for k in keys))
-    )
-    return f"<tr><td>{html.escape(row['name'])}<br><small>{html.escape(row['why'])}</small></td><td>{row['verdict']}</td>{figures}</tr>"
+    shares = (row["acceptance"], *(row["exams"][key] for key in keys))
+    figures = "".join(f"<td>{f['mean']:.3f}<br><small>{f['low']:.2f} to {f['high']:.2f}</small></td>" for f in shares)
+    name, why, verdict = (html.escape(row[key]) for key in ("name", "why", "verdict"))
+    return f"<tr><td>{name}<br><small>{why}</small></td><td>{verdict}</td>{figures}</tr>"

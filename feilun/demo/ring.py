@@ -1,43 +1,66 @@
 """What the demo does in which order. Every step is a child process or is found again, so a killed demo goes on."""
 
 import json
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import find, read_json
-from feilun.config import Recipe, load_recipe
+from feilun.config import Recipe, load_recipe, resolved
 from feilun.demo.children import Server, feilun_command, run_child, spent_cpu_seconds
-from feilun.demo.report import report_row, table_lines, write_report
+from feilun.demo.report import REPORTS, report_row, table_lines, write_report
 from feilun.demo.stages import FIRST_STAGES, exam_of, open_keys, turn_settings, write_prompt_files
-from feilun.demo.state import DemoState, open_state
+from feilun.demo.state import DemoState, held, open_state
 from feilun.progress import Bar, training_bar
-from feilun.store import Store
+from feilun.store import Store, TurnRow
 from feilun.turn import promote, run_turn
+from feilun.types import UserError
 
-__all__ = ["run_demo"]
+__all__ = ["parse_progress", "run_demo"]
 
 LABELS = {"tokens": "corpus", "examples": "sft"}
+STARTERS = (
+    "9.11 和 9.8 哪个大?",
+    "Which is larger, 3.9 or 3.14?",
+    "版本 2.10 和版本 2.9 哪个新?",
+    "27 + 58等于多少?",
+    "“三只猫”用英语怎么说?",
+)
+# A child says its refs and its figures as well; the bar and the report show those.
+NOT_SAID = ("{", "models/", "corpus/", "lessons/", "tokenizer/", "tokens/", "exams/")
 
 
 def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe: str, control: str) -> int:
     """Turn the ring in `home`, or go on with it; then serve until interrupted."""
-    state = open_state(home, seed=seed, text=text, recipe=recipe, control=control)
-    server = Server(home)
-    try:
-        with training_bar() as bar:
-            ring = Ring(state, load_recipe(recipe), server, bar)
-            ring.turn()
-        print_ending(state, server, open_keys(home)["demo"])
-        if serve:
-            print("serving; Ctrl-C stops (everything is kept, the same command serves again)", flush=True)
-            server.wait()
-    finally:
-        server.stop()
+    # One thread compiles, inside the process that trains, so that its CPU-seconds are counted with it.
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+    planned = load_recipe(recipe)
+    with held(home):
+        state = open_state(home, seed=seed, text=text, recipe=recipe, control=control)
+        if is_done(state) and not serve:
+            say_ending(state)
+            return 0
+        server = Server(home)
+        try:
+            if not is_done(state):
+                with training_bar() as bar:
+                    Ring(state, planned, server, bar).turn()
+            say_ending(state)
+            if serve:
+                say_address(server, open_keys(home)["demo"])
+                server.wait()
+        finally:
+            server.stop()
     return 0
+
+
+def is_done(state: DemoState) -> bool:
+    return "report" in state.refs and all((state.home / name).exists() for name in REPORTS)
 
 
 class Ring:
@@ -49,27 +72,25 @@ class Ring:
         self.keys = open_keys(self.home)
         self.rows: list[dict[str, Any]] = []
         self.cpu_mark, self.clock_mark = 0.0, time.monotonic()
+        state.starts += 1
+        state.save()
 
     def turn(self) -> None:
         with Store.open(self.home) as store:
             self.store = store
-            self.announce_text()
             for stage in FIRST_STAGES:
-                self.once(stage, lambda stage=stage: self.make(stage))
-            self.once("prompts", lambda: write_prompt_files(self.state, self.recipe) or "written")
-            self.once("champion", lambda: promote(self.home, self.state.refs["sft"]).model)
+                self.once(stage, partial(self.make, stage))
+            self.once("prompts", lambda: write_prompt_files(self.state, self.recipe))
+            self.once("champion", self.first_champion)
             self.generation("first", self.state.refs["sft"], "first", "made from the primer's examples")
             for number in range(1, self.recipe.demo.turns + 1):
                 self.one_turn(number)
             self.finish()
 
-    def announce_text(self) -> None:
-        text = self.state.told["text"]
-        if text and "corpus" not in self.state.refs:
-            size, cap = sum(item["bytes"] for item in text), self.recipe.demo.max_text_bytes
-            used = min(size, cap)
-            self.bar.say(f"your text: {size:,} bytes, of which up to {cap:,} are used; {used / (used + 9e6):.0%} of the corpus; "
-                         "the number of training steps stays, so the time does too")  # fmt: skip
+    def first_champion(self) -> str:
+        """The first generation, promoted once, also where a kill came between the promotion and its being noted."""
+        current, first = self.store.champion(), self.state.refs["sft"]
+        return current.model if current is not None and current.model == first else promote(self.home, first).model
 
     def make(self, stage: str) -> str:
         label = LABELS.get(stage, stage)
@@ -80,7 +101,8 @@ class Ring:
         """Users speak, then the wheel turns, then the candidate is examined and measured, promoted or not."""
         self.once(f"events-{number}", lambda: self.visit(number))
         result = self.once(f"turn-{number}", lambda: self.wheel(number))
-        self.generation(f"turn {number}", result["candidate"], result["verdict"], "; ".join(result["why"]))
+        # Where there was nothing to learn from there is no candidate, and the champion's figures stand for the turn.
+        self.generation(f"turn {number}", result["candidate"] or result["champion"], result["verdict"], "; ".join(result["why"]))
 
     def visit(self, number: int) -> dict[str, Any]:
         demo, options = self.recipe.demo, self.state.told
@@ -92,14 +114,29 @@ class Ring:
 
     def wheel(self, number: int) -> dict[str, Any]:
         self.tell("turn", 0.0)
-        result = run_turn(self.home, turn_settings(self.state, self.recipe, number), progress=self.show_turn)
-        return {"verdict": result.verdict, "why": list(result.why), "candidate": result.candidate}
+        settings = turn_settings(self.state, self.recipe, number)
+        ended = self.ended_turn(resolved(settings))
+        if ended is None:
+            result = run_turn(self.home, settings, progress=self.show_turn)
+            if result.verdict == "failed":
+                raise UserError(f"turn {number} failed: {'; '.join(result.why)}; run the same command again to try it anew")
+            ended = self.store.turn(result.turn)
+        train = ended.steps.get("train")
+        candidate = train.output.get("candidate") if train is not None else None
+        return {"verdict": ended.state, "why": ended.why.splitlines(), "candidate": candidate, "champion": ended.plan["champion"]["model"]}
+
+    def ended_turn(self, settings: dict[str, Any]) -> TurnRow | None:
+        """The turn of these settings, which no other turn shares, if it came to a verdict before a kill kept that from being noted."""
+        verdicts = ("promoted", "refused")
+        return next((turn for turn in self.store.turns() if turn.plan["settings"] == settings and turn.state in verdicts), None)
 
     def people(self, key: Path, prompts: str) -> list[str]:
         demo = self.recipe.demo
+        self.server.check()
         return [
-            sys.executable, "-m", "feilun.population", "--url", self.server.url, "--prompts", str(self.home / prompts), "--key-file", str(key),
-            "--key-name", "demo", "--seed", str(self.state.told["seed"]), "--users", str(demo.num_users), "--hostile", str(demo.num_hostile),
+            sys.executable, "-m", "feilun.population", "--with-parent", "--url", self.server.url,
+            "--key-file", str(key), "--key-name", "demo", "--prompts", str(self.home / prompts), "--seed", str(self.state.told["seed"]),
+            "--users", str(demo.num_users), "--hostile", str(demo.num_hostile),
         ]  # fmt: skip
 
     def generation(self, name: str, model: str, verdict: str, why: str) -> None:
@@ -127,13 +164,15 @@ class Ring:
     def once(self, step: str, work: Callable[[], Any]) -> Any:
         """The result of a step, done now or before; its cost is added once."""
         if step not in self.state.refs:
-            self.mark()
-            made = work()
-            self.state.refs[step] = made
-            self.state.cpu[step] = round(self.state.cpu.get(step, 0.0) + self.mark(), 3)
-            self.state.cpu["server"] = round(self.state.cpu.get("server", 0.0) + self.server.cpu_since_last(), 3)
+            self.count("between", self.mark())
+            self.state.refs[step] = work()
+            self.count(step, self.mark())
+            self.count("server", self.server.cpu_since_last())
             self.state.save()
         return self.state.refs[step]
+
+    def count(self, step: str, cpu_seconds: float) -> None:
+        self.state.cpu[step] = round(self.state.cpu.get(step, 0.0) + cpu_seconds, 3)
 
     def mark(self) -> float:
         """CPU-seconds since the last mark; the clock of the state goes on as well."""
@@ -149,7 +188,7 @@ class Ring:
         def listen(line: str) -> None:
             row = parse_progress(line)
             if row is None:
-                if not line.startswith(("{", "models/", "corpus/", "lessons/", "tokenizer/", "tokens/")):
+                if not line.startswith(NOT_SAID):
                     self.bar.say(f"  {line}")
                 return
             total = row.get("total") or row.get("events") or 0
@@ -166,19 +205,16 @@ class Ring:
     def tell(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         """What the page shows."""
         self.store.note("progress", {
-            "stage": stage, "fraction": fraction, "eta_seconds": eta_seconds, "detail": "", "table": self.rows, "starters": self.starters(),
+            "stage": stage, "fraction": fraction, "eta_seconds": eta_seconds, "detail": "", "table": self.rows, "starters": STARTERS,
         })  # fmt: skip
 
-    def starters(self) -> list[str]:
-        return ["9.11 和 9.8 哪个大?", "Which is larger, 3.9 or 3.14?", "版本 2.10 和版本 2.9 哪个新?", "27 + 58等于多少?", "“三只猫”用英语怎么说?"]
-
     def finish(self) -> None:
-        self.mark()
-        self.state.cpu["server"] = round(self.state.cpu.get("server", 0.0) + self.server.cpu_since_last(), 3)
-        self.state.save()
+        """The report, with all that was spent up to its writing."""
+        self.count("between", self.mark())
+        self.count("server", self.server.cpu_since_last())
         write_report(self.state, self.recipe, self.rows)
-        for line in table_lines(self.rows):
-            self.bar.say(line)
+        self.state.refs["report"] = REPORTS[0]
+        self.state.save()
         self.tell("done", 1.0)
 
 
@@ -194,11 +230,16 @@ def parse_progress(line: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) and "done" in row else None
 
 
-def print_ending(state: DemoState, server: Server, key_file: Path) -> None:
-    home = shlex.quote(str(state.home))
+def say_ending(state: DemoState) -> None:
+    """The table and what to type next."""
+    print("\n".join(table_lines(read_json(state.home / REPORTS[0])["generations"])))
+    command = sys.argv[0] if Path(sys.argv[0]).name == "feilun" else "feilun"
+    home = "" if state.home == Path.cwd() / "feilun-data" else f" --home {shlex.quote(str(state.home))}"
     print(f"\nreport     {state.home / 'report.html'}")
+    print(f"next       {command}{home} status", flush=True)
+
+
+def say_address(server: Server, key_file: Path) -> None:
     print(f"page       {server.owner_url}")
     print(f"API        {server.url}/v1   key {key_file.read_text(encoding='utf-8').strip()}")
-    default = Path.cwd() / "feilun-data" == state.home
-    print(f"next       {sys.argv[0] if sys.argv[0].endswith('feilun') else 'feilun'} {'' if default else f'--home {home} '}status", flush=True)
-
+    print("serving; Ctrl-C stops (everything is kept, the same command serves again)", flush=True)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,22 @@ def import_lessons(home: Path, name: str, paths: Sequence[Path]) -> Artifact:
 
 def read_dialogues(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines_of(path), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            conversation = Conversation.from_json(row["messages"])
-            weight = float(row.get("weight", 1.0))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f'{path}, line {number}: {error}; each line must be {{"messages": [{{"role", "content"}}, ...]}}') from None
-        yield {"messages": conversation.to_json(), "weight": weight, "kind": "imported", "source": str(row.get("source", ""))}
+        if line.strip():
+            try:
+                yield dialogue_row(json.loads(line))
+            except ValueError as error:
+                raise UserError(f'{path}, line {number}: {error}; each line must be {{"messages": [{{"role", "content"}}, ...]}}') from None
+
+
+def dialogue_row(row: Any) -> dict[str, Any]:
+    """A line as a lesson; ValueError when it is none."""
+    if not isinstance(row, dict) or "messages" not in row:
+        raise UserError(f"no field messages in it (found {', '.join(map(str, row)) if isinstance(row, dict) else type(row).__name__})")
+    weight = row.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+        raise UserError(f"weight {weight!r} is not allowed; a number of 0 or more is")
+    messages = Conversation.from_json(row["messages"]).to_json()
+    return {"messages": messages, "weight": weight, "kind": "imported", "source": str(row.get("source", ""))}
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -56,5 +64,10 @@ def lines_of(path: Path) -> Iterator[str]:
     if not path.name.endswith(SUFFIXES):
         raise UserError(f"{path}: allowed are {' and '.join(SUFFIXES)}")
     with path.open("rb") as raw:
-        stream = zstandard.ZstdDecompressor().stream_reader(raw) if path.suffix == ".zst" else raw
-        yield from io.TextIOWrapper(stream, encoding="utf-8")
+        stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) if path.suffix == ".zst" else raw
+        try:
+            yield from io.TextIOWrapper(stream, encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not UTF-8 ({error.reason} near byte {error.start}); convert it first, as with iconv") from None
+        except zstandard.ZstdError as error:
+            raise UserError(f"{path} is no whole zstd file ({error}); make it again") from None

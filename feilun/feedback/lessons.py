@@ -71,6 +71,7 @@ def build_lessons(
 
     sft.jsonl: {"messages", "weight", "kind", "events", "rater"}. pairs.jsonl:
     {"prompt", "chosen", "rejected", "weight", "events", "rater"}.
+    Rows stand in an order of content: which of two users' requests came first by a hair must not change what is trained.
     report.json: how many events were used, counted only, or dropped, and why; the trust of every rater, by hash.
     gold: question -> accepted answers, for trust alone. settings: its min_trust takes the place of the one in `rules`.
     """
@@ -82,8 +83,9 @@ def build_lessons(
     curated.dropped.update(_gone(store, newest, votes))
     recipe = {"upto_seq": newest, "rules": {**asdict(rules), "min_trust": least}, "gold": _digest(gold or {})}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
-        _write_rows(work.path / "sft.jsonl", sft_rows(curated.lessons))
-        _write_rows(work.path / "pairs.jsonl", pair_rows(curated.lessons))
+        in_order = sorted(curated.lessons, key=_content)
+        _write_rows(work.path / "sft.jsonl", sft_rows(in_order))
+        _write_rows(work.path / "pairs.jsonl", pair_rows(in_order))
         report = _report(curated)
         write_json(work.path / "report.json", report)
         work.counts = {key: report[key] for key in ("num_events", "used", "signals", "dropped", "num_rows", "num_pairs")}
@@ -208,6 +210,12 @@ def pair_rows(lessons: Iterable[Lesson]) -> list[dict[str, Any]]:
         for lesson in lessons
         for pair in lesson.draft.pairs
     ]  # fmt: skip
+
+
+def _content(lesson: Lesson) -> tuple[str, str, str, str, float]:
+    """What a lesson says, without when it was said."""
+    vote = lesson.vote
+    return (prompt_of(vote), lesson.draft.text or "", vote.kind, rater_hash(vote.principal), lesson.weight)
 
 
 def _messages(lesson: Lesson) -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ REQUEST_SECONDS = 120.0
 def main(arguments: list[str] | None = None) -> int:
     """0: all said or measured; 1: the server refused or stayed away; 2: the request itself is wrong."""
     options = _parser().parse_args(arguments)
+    if options.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         summary = asyncio.run(_run(options))
     except UserError as error:
@@ -76,6 +80,13 @@ async def _measure(options: argparse.Namespace, client: Client) -> dict[str, Any
     return {name: value for name, value in result.items() if name != "rows"}
 
 
+def _end_with_parent() -> None:
+    """The parent holds our standard input open; however it ends, so do we."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _print_progress(done: int, events: int) -> None:
     if done % PROGRESS_EVENTS == 0:
         print(json.dumps({"done": done, "events": events}), flush=True)
@@ -103,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--patience", type=float, default=600.0, help="seconds to keep trying one request while the server is away")
     add("--measure", action="store_true", help="held-out users judge; nobody gives feedback")
     add("--per-user", type=int, default=50, help="answers each held-out user judges")
+    add("--with-parent", action="store_true", help="end when standard input does")
     add("--out", type=Path, default=Path("acceptance.json"))
     return parser
 

@@ -102,7 +102,7 @@ def _broke_off(response: httpx.Response) -> bool:
 
 def _read_stream(text: str) -> Answer:
     name, parts = "", []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # an answer may hold U+2028, which splitlines takes for a line end
         data = line.removeprefix("data:").strip()
         if not line.startswith("data:") or data == "[DONE]":
             continue

@@ -64,4 +64,4 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         path.write_bytes(whole)
-    return [json.loads(line) for line in whole.decode().splitlines()]
+    return [json.loads(line) for line in whole.decode().split("\n") if line]

@@ -104,7 +104,7 @@ def _names(seed: int, key_name: str, room: dict[bool, int]) -> list[tuple[str, b
 def load_prompts(path: Path) -> list[Prompt]:
     """The prompt file, one JSON object a line; a bad line is an error that names it."""
     prompts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
             try:
                 prompts.append(_prompt(json.loads(line)))

@@ -231,7 +231,7 @@ def read_gold(path: Path) -> dict[str, tuple[str, ...]] | None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def _num_lines(path: Path) -> int:
