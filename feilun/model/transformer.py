@@ -1,7 +1,7 @@
 """Qwen3-dense transformer; parameter names are Hugging Face names from step 0.
 
-Shape legend: B rows, T tokens, S keys (cached + new), D width, H query heads, K key/value heads, G = H / K,
-E head_dim, F feed-forward width, V vocabulary.
+Shape legend: B rows, T tokens, S keys (as many as T), D width, H query heads, K key/value heads,
+G = H / K, E head_dim, F feed-forward width, V vocabulary.
 Source of the layout: Qwen3 technical report (arXiv 2505.09388); QK-norm per head before rope, rotate-half rope,
 RMSNorm in fp32.
 """
@@ -14,40 +14,12 @@ from torch import Tensor, nn
 
 from feilun.config import ModelShape
 
-__all__ = ["KeyValueCache", "Transformer", "document_mask"]
+__all__ = ["Block", "Transformer", "document_mask", "rope_frequencies"]
 
 
 class Rope(NamedTuple):
     cos_BT1E: Tensor
     sin_BT1E: Tensor
-
-
-class KeyValueCache:
-    """Static cache of `num_rows` x `max_tokens` slots for every layer; rows are written at their own positions."""
-
-    def __init__(self, shape: ModelShape, num_rows: int, max_tokens: int, dtype: torch.dtype, device: torch.device | str = "cpu"):
-        size = (shape.num_layers, num_rows, shape.num_kv_heads, max_tokens, shape.head_dim)
-        self.keys_LBKSE = torch.zeros(size, dtype=dtype, device=device)
-        self.values_LBKSE = torch.zeros(size, dtype=dtype, device=device)
-        self.max_tokens = max_tokens
-
-    def write(
-        self, layer: int, rows_B: Tensor, positions_BT: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, num_keys: int
-    ) -> tuple[Tensor, Tensor]:
-        """Store new keys and values at (row, position); return both for those rows up to `num_keys`."""
-        index = (rows_B[:, None], slice(None), positions_BT)
-        self.keys_LBKSE[layer][index] = k_BKTE.transpose(1, 2)
-        self.values_LBKSE[layer][index] = v_BKTE.transpose(1, 2)
-        return self.keys_LBKSE[layer, rows_B, :, :num_keys], self.values_LBKSE[layer, rows_B, :, :num_keys]
-
-
-class CacheView(NamedTuple):
-    """The part of a cache that one forward pass reads and writes."""
-
-    cache: KeyValueCache
-    rows_B: Tensor
-    positions_BT: Tensor
-    num_keys: int
 
 
 class Linear(nn.Module):
@@ -113,7 +85,7 @@ class Attention(nn.Module):
             self.k_norm = RMSNorm(self.E, shape.rms_norm_eps)
         self.qk_norm = shape.qk_norm
 
-    def forward(self, x_BTD: Tensor, rope: Rope, mask_B1TS: Tensor, layer: int, view: CacheView | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, rope: Rope, mask_B1TS: Tensor) -> Tensor:
         B, T, _ = x_BTD.shape
         q_BTHE = self.q_proj(x_BTD).view(B, T, self.H, self.E)
         k_BTKE = self.k_proj(x_BTD).view(B, T, self.K, self.E)
@@ -121,8 +93,6 @@ class Attention(nn.Module):
         if self.qk_norm:
             q_BTHE, k_BTKE = self.q_norm(q_BTHE), self.k_norm(k_BTKE)
         q_BHTE, k_BKTE = rotate(q_BTHE, rope).transpose(1, 2), rotate(k_BTKE, rope).transpose(1, 2)
-        if view is not None:
-            k_BKTE, v_BKTE = view.cache.write(layer, view.rows_B, view.positions_BT, k_BKTE, v_BKTE, view.num_keys)
         out_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, mask_B1TS)
         out_BTD: Tensor = self.o_proj(out_BHTE.transpose(1, 2).reshape(B, T, self.H * self.E))
         return out_BTD
@@ -148,8 +118,8 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(shape.width, shape.rms_norm_eps)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x_BTD: Tensor, rope: Rope, mask_B1TS: Tensor, layer: int, view: CacheView | None) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, mask_B1TS, layer, view)
+    def forward(self, x_BTD: Tensor, rope: Rope, mask_B1TS: Tensor) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, mask_B1TS)
         out_BTD: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
         return out_BTD
 
@@ -166,7 +136,7 @@ class Transformer(nn.Module):
     """ids [B, T] -> final hidden states [B, T, D]; `head_weight` [V, D] turns them into logits.
 
     Computes in `compute_dtype` over fp32 master weights. The caller gives positions and a boolean mask
-    (True = may attend), so packed documents, padded batches and cached decoding share one forward.
+    (True = may attend), so packed documents and padded batches share one forward; decoding with a cache is the engine's.
     """
 
     inverse_frequency: Tensor
@@ -203,11 +173,11 @@ class Transformer(nn.Module):
         angles_BTE = torch.cat((angles_BTE, angles_BTE), dim=-1)[:, :, None]
         return Rope(angles_BTE.cos().to(self.compute_dtype), angles_BTE.sin().to(self.compute_dtype))
 
-    def forward(self, ids_BT: Tensor, positions_BT: Tensor, mask_B1TS: Tensor, view: CacheView | None = None) -> Tensor:
+    def forward(self, ids_BT: Tensor, positions_BT: Tensor, mask_B1TS: Tensor) -> Tensor:
         x_BTD = F.embedding(ids_BT, self.model.embed_tokens.weight).to(self.compute_dtype)
         rope = self.rope(positions_BT)
-        for layer, block in enumerate(self.model.layers):
-            x_BTD = block(x_BTD, rope, mask_B1TS, layer, view)
+        for block in self.model.layers:
+            x_BTD = block(x_BTD, rope, mask_B1TS)
         hidden_BTD: Tensor = self.model.norm(x_BTD)
         return hidden_BTD
 
