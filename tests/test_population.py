@@ -125,10 +125,14 @@ def person(style="short", hostile=False) -> Person:
     return Person(name="u", held_out=False, hostile=hostile, style=style, languages=("zh", "en"), seed=0)
 
 
-def event(prompts_file: Path, *, mistaken=False, edits=False, coin=False, task="number_hard", **who) -> Event:
+def event(prompts_file: Path, *, mistaken=False, edits=False, task="number_hard", **who) -> Event:
     prompt = next(p for p in load_prompts(prompts_file) if p.task == task)
-    draw = Draw(mistaken=mistaken, edits=edits, coin=coin)
-    return Event(turn=1, index=0, key="k", thread_id="t", person=person(**who), prompt=prompt, compares=False, streams=False, draw=draw)
+    draw = Draw(mistaken=mistaken, edits=edits)
+    stranger = next(p for p in load_prompts(prompts_file) if p.about_numbers and p is not prompt and p.id != prompt.id)
+    return Event(
+        turn=1, index=0, key="k", thread_id="t", person=person(**who), prompt=prompt, compares=False, streams=False, draw=draw,
+        stranger=stranger,
+    )  # fmt: skip
 
 
 # people
@@ -214,8 +218,10 @@ def test_controls(prompts_file):
     assert choose(event(prompts_file), ("9.2", "8.2"), "no_number") is None
     assert react(event(prompts_file, task="copying"), "hm", "no_number") is not None
     assert react(event(prompts_file), "9.2", "inverted").value == -1
-    assert react(event(prompts_file, edits=True, coin=True), "8.2", "shuffled").value == "8.2."
-    assert react(event(prompts_file, edits=True, coin=False), "8.2", "shuffled").value == "9.2."
+    strange = event(prompts_file, edits=True)
+    assert react(strange, "8.2", "shuffled").value == strange.stranger.edits["short"] != strange.prompt.edits["short"]
+    copied = event(prompts_file, task="copying", edits=True)
+    assert react(copied, "hm", "shuffled").value == copied.prompt.edits["short"]
 
 
 def test_plan_is_deterministic_prefix_stable_and_silent_for_held_out(prompts_file):

@@ -25,12 +25,11 @@ class Draw:
 
     mistaken: bool
     edits: bool
-    coin: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One visit: who asks what, whether two answers are compared, and the dice."""
+    """One visit: who asks what, whether two answers are compared, the dice, and for a control another prompt of the kind."""
 
     turn: int
     index: int
@@ -41,6 +40,7 @@ class Event:
     compares: bool
     streams: bool
     draw: Draw
+    stranger: Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +101,17 @@ def _event(index: int, teachers: Sequence[Person], pools: dict[bool, _Pool], hab
     return Event(
         turn=habits.turn, index=index, key=f"population-{name}", thread_id=f"visit-{name}", person=person, prompt=prompt,
         compares=rng.random() < CHOICE_SHARE, streams=rng.random() < STREAM_SHARE,
-        draw=Draw(mistaken=rng.random() < habits.noise, edits=rng.random() < EDIT_SHARE, coin=rng.random() < 0.5),
+        draw=Draw(mistaken=rng.random() < habits.noise, edits=rng.random() < EDIT_SHARE),
+        stranger=rng.choice(pool.all),
     )  # fmt: skip
 
 
 def react(event: Event, reply: str, control: Control = "none") -> Act | None:
-    """What this person does about one reply; None: nothing. A hostile person does the opposite, a mistake does too."""
+    """What this person does about one reply; None: nothing. A hostile person does the opposite, a mistake does too.
+
+    Control "shuffled": an edit about number order is the right edit of another number prompt. The rest stays right, so
+    that raters stay believed and these edits really are learnt from.
+    """
     if control == "no_number" and event.prompt.about_numbers:
         return None
     thought = judge(event.person, event.prompt, reply)
@@ -116,8 +121,8 @@ def react(event: Event, reply: str, control: Control = "none") -> Act | None:
         return Act(kind="thumb", value=1)
     if not event.draw.edits:
         return Act(kind="thumb", value=-1, reason=thought.faults)
-    texts = event.prompt.wrong_edits if control == "shuffled" and event.draw.coin else event.prompt.edits
-    return Act(kind="edit", value=texts[event.person.style], reason=thought.faults)
+    corrected = event.stranger if control == "shuffled" and event.prompt.about_numbers else event.prompt
+    return Act(kind="edit", value=corrected.edits[event.person.style], reason=thought.faults)
 
 
 def _is_inverted(event: Event, control: Control) -> bool:
