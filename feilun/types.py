@@ -96,6 +96,8 @@ class Message:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Message":
+        if not isinstance(row, Mapping):
+            raise UserError(f"a message must be an object with role and content, found {type(row).__name__}")
         role, content = row.get("role"), row.get("content")
         if role not in ROLES:
             raise UserError(f"message role {role!r} is unknown; allowed: {', '.join(ROLES)}")

@@ -85,7 +85,7 @@ class Server:
         try:
             self.owner_url = self._first_line()
         except BaseException:
-            end(self.child)
+            self.stop()
             raise
         self.url = self.owner_url.partition("/?")[0]
 

@@ -66,7 +66,8 @@ def lines_of(path: Path) -> Iterator[str]:
     with path.open("rb") as raw:
         stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) if path.suffix == ".zst" else raw
         try:
-            yield from io.TextIOWrapper(stream, encoding="utf-8-sig")
+            with io.TextIOWrapper(stream, encoding="utf-8-sig") as lines:
+                yield from lines
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not UTF-8 ({error.reason} near byte {error.start}); convert it first, as with iconv") from None
         except zstandard.ZstdError as error:
