@@ -1,7 +1,19 @@
 """The plain settings of every stage, for a model of one's own: start here and change by --set."""
 
+from dataclasses import replace
+
 from feilun.config import Recipe
+
+ROWS, ROW_TOKENS = 8, 256
 
 
 def recipe() -> Recipe:
-    return Recipe()
+    plain = Recipe()
+    prefer = replace(plain.prefer, rows=ROWS, row_tokens=ROW_TOKENS)
+    return replace(
+        plain,
+        pretrain=replace(plain.pretrain, rows=ROWS, row_tokens=ROW_TOKENS),
+        sft=replace(plain.sft, rows=ROWS, row_tokens=ROW_TOKENS),
+        prefer=prefer,
+        turn=replace(plain.turn, prefer=prefer),
+    )
