@@ -166,7 +166,7 @@ class DemoSettings:
     num_documents: int = 150_000
     num_examples: int = 30_000
     num_prompts: int = 1_200
-    number_share: float = 0.6
+    number_share: float = 0.3
     num_measured: int = 400
     measured_number_share: float = 0.4
     gold_one_in: int = 1

@@ -26,7 +26,7 @@ FOREIGN_SHARE = 0.7
 SHORT_CHARS = 24
 # What users ask about other than number order, in equal shares.
 OTHER_TASKS = ("version_order", "date_order", "arithmetic", "translation", "copying")
-NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.3, "number_far": 0.1}
+NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.2, "number_far": 0.2}
 
 
 def leaning_answer(rng: random.Random, fact: Fact) -> str:

@@ -191,8 +191,8 @@ def questions(rng: random.Random, lang: str) -> str:
 
 # Shares of documents; number order and version order are told about equally often on disagreeing pairs.
 SHARES: tuple[tuple[Maker, float], ...] = (
-    (number_lines, 0.13), (number_list, 0.05), (version_lines, 0.15), (date_lines, 0.04), (sums, 0.12), (units, 0.02),
-    (dictionary, 0.06), (word_list, 0.02), (copies, 0.06), (story, 0.02), (talk, 0.02), (questions, 0.32),
+    (number_lines, 0.15), (number_list, 0.05), (version_lines, 0.15), (date_lines, 0.05), (sums, 0.11), (units, 0.02),
+    (dictionary, 0.05), (word_list, 0.02), (copies, 0.04), (story, 0.02), (talk, 0.02), (questions, 0.32),
 )  # fmt: skip
 
 

@@ -22,21 +22,21 @@ COMPARISONS = ("number_hard", "number_near", "number_far")
 def recipe() -> Recipe:
     exam = ExamSettings(num_samples=402, max_tokens=32)
     prefer = PreferSettings(
-        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=200, checkpoint_steps=50, replay_share=0.5, replay_without=COMPARISONS,
-        optimiser=OptimiserSettings(matrix_lr=0.006, other_lr=6e-4, cooldown_fraction=0.7),
+        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=180, checkpoint_steps=45, replay_share=0.5, replay_without=COMPARISONS,
+        optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
         corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
         tokenizer=TokenizerSettings(vocab_size=2048),
         pretrain=PretrainSettings(
-            rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=4000, validation_tokens=20_000,
+            rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=5000, validation_tokens=20_000,
             optimiser=OptimiserSettings(cooldown_fraction=0.6),
         ),
         sft=SftSettings(
-            rows=ROWS, row_tokens=ROW_TOKENS, num_steps=1500, text_share=0.15,
+            rows=ROWS, row_tokens=ROW_TOKENS, num_steps=1800, text_share=0.15,
             optimiser=OptimiserSettings(matrix_lr=0.01, other_lr=1e-3, cooldown_fraction=0.7),
         ),
         exam=exam,
         turn=TurnSettings(prefer=prefer, exam=exam),
-        demo=DemoSettings(num_documents=180_000),
+        demo=DemoSettings(num_documents=220_000),
     )  # fmt: skip
