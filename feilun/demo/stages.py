@@ -17,7 +17,8 @@ from feilun.types import Document, UserError
 __all__ = ["FIRST_STAGES", "run_demo_stage", "turn_settings", "write_prompt_files"]
 
 NAME = "demo"
-MAX_TEXT_DOCUMENT_CHARS = 2000
+MAX_PIECE_CHARS = 2000
+MIN_PIECE_CHARS = 100
 
 
 def run_demo_stage(home: Path, stage: str) -> None:
@@ -67,7 +68,7 @@ class Counted:
 
 
 class OwnText(Counted):
-    """The user's documents in pieces, so that one reserved pair costs a piece and not a book; no more than the cap."""
+    """The user's documents in pieces, no more than the cap; and the bytes of those that `protect` will keep out."""
 
     def __init__(self, state: DemoState, recipe: Recipe):
         from feilun.corpus import build_corpus, read_documents
@@ -80,27 +81,56 @@ class OwnText(Counted):
             corpus = build_corpus(state.home, "text", [Path(item["path"]) for item in state.told["text"]], recipe.corpus)
             self.parents, documents = [f"corpus/{corpus.ref}"], read_documents(corpus)
         self.seconds = time.monotonic() - started
+        self.aside_bytes = 0
         super().__init__(pieces(documents, self.max_bytes))
 
+    def __iter__(self) -> Iterator[Document]:
+        for document in super().__iter__():
+            if protect(document.text) is not None:
+                self.aside_bytes += len(document.text.encode())
+            yield document
+
     def told(self, primer_bytes: int) -> str:
-        share = self.num_bytes / max(1, self.num_bytes + primer_bytes)
+        used_bytes = self.num_bytes - self.aside_bytes
+        share = used_bytes / max(1, used_bytes + primer_bytes)
+        aside = f"{self.aside_bytes:,} set aside (numbers that only exams may compare), " if self.aside_bytes else ""
         return (
-            f"your text: {self.found_bytes:,} bytes found, {self.num_bytes:,} used (the cap is {self.max_bytes:,}), {share:.0%} of the "
-            f"corpus; cleaning it took {self.seconds:.1f} s. Training takes as many steps as without it: it costs no more time, and the "
-            f"primer is read {share:.0%} less."
+            f"your text: {self.found_bytes:,} bytes found, {aside}{used_bytes:,} used (the cap is {self.max_bytes:,}), {share:.0%} of "
+            f"the corpus; cleaning it took {self.seconds:.1f} s, and making the tokenizer and the tokens takes longer by its share. "
+            f"Training takes as many steps as without it: it costs no more time there, and the primer is read {share:.0%} less."
         )
 
 
 def pieces(documents: Iterable[Document], max_bytes: int) -> Iterator[Document]:
-    """Pieces of at most MAX_TEXT_DOCUMENT_CHARS, until the next one would pass `max_bytes` in all."""
+    """Pieces of documents, until the next one would pass `max_bytes` in all."""
     used = 0
     for document in documents:
-        for number, start in enumerate(range(0, len(document.text), MAX_TEXT_DOCUMENT_CHARS)):
-            text = document.text[start : start + MAX_TEXT_DOCUMENT_CHARS]
+        for number, text in enumerate(split_text(document.text)):
             used += len(text.encode())
             if used > max_bytes:
                 return
             yield dataclasses.replace(document, id=f"{document.id}-{number}", text=text)
+
+
+def split_text(text: str) -> Iterator[str]:
+    """Pieces of at most MAX_PIECE_CHARS, smaller where a reserved pair stands, so that it costs a paragraph and not a book."""
+    waiting = [text]
+    while waiting:
+        piece = waiting.pop()
+        if len(piece) > MAX_PIECE_CHARS:
+            place = cut_place(piece, MAX_PIECE_CHARS)
+        elif len(piece) > MIN_PIECE_CHARS and protect(piece) is not None:
+            place = cut_place(piece, len(piece) // 2)
+        else:
+            yield piece
+            continue
+        waiting += [piece[place:], piece[:place]]
+
+
+def cut_place(text: str, limit: int) -> int:
+    """At most `limit`: after a line, a sentence or a word if one ends in the second half before it."""
+    ends = (text.rfind(end, limit // 2, limit) + 1 for end in ("\n", "。", " "))
+    return next((place for place in ends if place), limit)
 
 
 def make_tokenizer(state: DemoState, recipe: Recipe) -> Artifact:
