@@ -26,6 +26,16 @@ __all__ = [
 T = TypeVar("T")
 
 
+MAX_PORT = 65_535
+
+
+def at_least(settings: Any, **limits: int) -> None:
+    """Refuse a setting below its limit."""
+    for name, least in limits.items():
+        if getattr(settings, name) < least:
+            raise UserError(f"{name}={getattr(settings, name)}: allowed are whole numbers from {least} on")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
     """Shape of a Qwen3-dense transformer; the flags cover Llama, Qwen2 and Mistral dense."""
@@ -136,6 +146,9 @@ class ExamSettings:
     max_tokens: int = 48
     batch: int = 64
 
+    def __post_init__(self) -> None:
+        at_least(self, num_samples=1, max_tokens=1, batch=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSettings:
@@ -157,6 +170,11 @@ class ServeSettings:
     max_batch: int = 32
     max_queue: int = 256
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        at_least(self, port=0, max_batch=1, max_queue=0, threads=1)
+        if self.port > MAX_PORT:
+            raise UserError(f"port={self.port}: allowed are 0 (any free one) to {MAX_PORT}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

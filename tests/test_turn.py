@@ -16,7 +16,7 @@ from turn_child import do_step
 
 import feilun.turn
 from feilun.artifacts import draft, find, read_json, write_json
-from feilun.config import ExamSettings, TurnSettings
+from feilun.config import ExamSettings, PreferSettings, TurnSettings
 from feilun.store import CompletionRecord, FeedbackRequest, Store
 from feilun.turn import STEPS, abandon, decide, promote, rollback, run_step, run_turn
 from feilun.turn.gate import MIN_ANSWERS
@@ -25,7 +25,7 @@ from feilun.turn.steps import read_gold
 from feilun.types import Decision, UserError
 
 CHILD = Path(__file__).with_name("turn_child.py")
-SETTINGS = TurnSettings()
+SETTINGS = TurnSettings(prefer=PreferSettings(replay="examples"))
 FIRST = {"number_hard": 0.05, "number_near": 0.9, "copying": 0.95}
 BETTER = {"number_hard": 0.8, "number_near": 0.92, "copying": 0.94}
 FORGETFUL = {"number_hard": 0.9, "number_near": 0.92, "copying": 0.7}

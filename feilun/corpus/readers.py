@@ -194,7 +194,7 @@ def _row_of(source: Source, origin: str, value: Any, line: str, encoding: str) -
     if "messages" in value:
         raise UserError(
             f'{source.path}, {origin}: the row has "messages": it is a conversation, and a corpus holds plain text; '
-            'give this file to sft, or write each conversation as one "text"'
+            'make lessons of it (feilun feedback import NAME FILE), or write each conversation as one "text"'
         )
     text = value.get("text")
     if not isinstance(text, str) or not _is_encodable(text, line):

@@ -20,6 +20,8 @@ def promote(home: Path, ref: str, reason: str = "by hand, without a gate") -> Ch
             raise UserError(f"{wanted!r} is of the kind {model.kind}; only a model can be promoted")
         if faults := verify(model):
             raise UserError(f"{model.ref} is not whole: {'; '.join(faults[:3])}; make it again or promote another")
+        if model.manifest["recipe"].get("stage") == "pretrain":
+            raise UserError(f"{model.ref} is a base model, which has not learnt to answer; run sft on it and promote what that makes")
         return store.set_champion(f"models/{model.ref}", reason)
 
 

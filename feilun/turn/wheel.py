@@ -132,6 +132,8 @@ def _plan(store: Store, settings: TurnSettings) -> dict[str, Any]:
     champion = store.champion()
     if champion is None:
         raise UserError("there is no champion to start from; promote a model first: feilun promote REF")
+    if not settings.prefer.replay:
+        raise UserError("a turn repeats the examples that made the first model; name their lessons: --set prefer.replay=REF")
     return {
         "name": f"turn-{len(store.turns()) + 1}", "steps": list(STEPS), "settings": resolved(settings),
         "champion": {"model": champion.model, "epoch": champion.epoch}, "gate": rule(settings),
