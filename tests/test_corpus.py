@@ -225,7 +225,7 @@ def test_truncated_or_false_archive_is_a_counted_drop_after_what_could_be_read(t
 
 def test_conversations_are_refused_with_file_and_line(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "chat.jsonl", {"text": 'talks of "messages" freely'}, {"messages": [{"role": "user", "content": "hi"}]})
-    with pytest.raises(UserError, match=r'chat\.jsonl:2.*"messages".*sft'):
+    with pytest.raises(UserError, match=r'chat\.jsonl:2.*"messages".*feedback import'):
         build(tmp_path, path)
     assert not list((tmp_path / "corpus").iterdir())
 
