@@ -97,7 +97,7 @@ class OwnText(Counted):
         return (
             f"your text: {self.found_bytes:,} bytes found, {aside}{used_bytes:,} used (the cap is {self.max_bytes:,}), {share:.0%} of "
             f"the corpus; cleaning it took {self.seconds:.1f} s, and making the tokenizer and the tokens takes longer by its share. "
-            f"Training takes as many steps as without it: it costs no more time there, and the primer is read {share:.0%} less."
+            f"Training takes as many steps as without it: it costs no more time there, and the primer is read about {share:.0%} less."
         )
 
 
