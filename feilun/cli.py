@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 def add(verbs: Any, name: str, verb: Verb, text: str | None, *, begins: bool = False) -> argparse.ArgumentParser:
     """A verb; without a text it is one that programs call, and help does not list it. begins: it makes a home where there is none."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text) if text else verbs.add_parser(name)
+    parser.add_argument("--home", default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # after the verb as well as before it
     parser.set_defaults(verb=verb if begins else partial(run_at_home, verb))
     return parser
 
@@ -170,6 +171,7 @@ def run_tokenizer_train(options: argparse.Namespace) -> int:
     from feilun.tokenizer import train_tokenizer
 
     made = train_tokenizer(options.home, options.name, options.corpus, apply_settings(TokenizerSettings(), options.assignments))
+    print(f"{made.manifest['counts']['num_reserved']} of {made.manifest['counts']['vocab_size']} tokens are reserved (all else is in use)")
     print(f"tokenizer/{made.ref}")
     return 0
 

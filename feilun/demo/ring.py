@@ -17,6 +17,7 @@ from feilun.demo.report import REPORTS, report_row, table_lines, write_report
 from feilun.demo.stages import FIRST_STAGES, exam_of, open_keys, turn_settings, write_prompt_files
 from feilun.demo.state import DemoState, held, open_state
 from feilun.progress import Bar, training_bar
+from feilun.serve.auth import issue_owner_token
 from feilun.store import Store, TurnRow
 from feilun.turn import promote, run_turn
 from feilun.types import UserError
@@ -48,11 +49,12 @@ def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe
         server = Server(home)
         try:
             if not is_done(state):
+                print(f"page       {server.owner_url}   (what happens now; a chat once there is a model)", flush=True)
                 with training_bar() as bar:
                     Ring(state, planned, server, bar).turn()
             say_ending(state)
             if serve:
-                say_address(server, open_keys(home)["demo"])
+                say_address(home, server)
                 server.wait()
         finally:
             server.stop()
@@ -239,7 +241,9 @@ def say_ending(state: DemoState) -> None:
     print(f"next       {command}{home} status", flush=True)
 
 
-def say_address(server: Server, key_file: Path) -> None:
-    print(f"page       {server.owner_url}")
-    print(f"API        {server.url}/v1   key {key_file.read_text(encoding='utf-8').strip()}")
+def say_address(home: Path, server: Server) -> None:
+    """A fresh link, because a link opens one session, and the key."""
+    with Store.open(home) as store:
+        print(f"page       {server.url}/?token={issue_owner_token(store)}")
+    print(f"API        {server.url}/v1   key {open_keys(home)['demo'].read_text(encoding='utf-8').strip()}")
     print("serving; Ctrl-C stops (everything is kept, the same command serves again)", flush=True)

@@ -227,8 +227,10 @@ def open_keys(home: Path) -> dict[str, Path]:
     with Store.open(home) as store:
         for name, path in files.items():
             if not path.exists() or store.find_key(path.read_text(encoding="utf-8").strip()) is None:
-                if any(row.name == name and row.revoked is None for row in store.list_keys()):
-                    store.revoke_key(name)
+                if any(row.name == name for row in store.list_keys()):
+                    raise UserError(
+                        f"{path} is not what this home's key {name!r} was, and a name is given once; restore it, or give another --home"
+                    )
                 path.touch(mode=0o600)
                 path.write_text(store.create_key(name, scopes[name]).secret + "\n", encoding="utf-8")
     return files

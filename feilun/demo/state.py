@@ -91,11 +91,15 @@ def held(home: Path) -> Iterator[None]:
 
 
 def describe_text(path: Path) -> dict[str, Any]:
-    """Path and a fingerprint of what is under it (names, sizes and times; the corpus hashes the contents)."""
+    """Path, a fingerprint of the names and contents under it, and the bytes."""
     if not path.exists():
         raise UserError(f"--text {path}: there is no such file or folder")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not sum(file.stat().st_size for file in files):
+        raise UserError(f"--text {path}: there is nothing in it; give a file or folder that holds text")
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(path.parent)}|{file.stat().st_size}|{file.stat().st_mtime_ns}\n".encode())
+        digest.update(f"{file.relative_to(path.parent)}\n".encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return {"path": str(path.resolve()), "sha256": digest.hexdigest()[:16], "bytes": sum(f.stat().st_size for f in files)}
