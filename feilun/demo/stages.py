@@ -203,12 +203,13 @@ def turn_settings(state: DemoState, recipe: Recipe, turn: int) -> TurnSettings:
 
 def write_prompt_files(state: DemoState, recipe: Recipe) -> list[str]:
     """What people ask, what they are measured with, and the gold questions (never about number order); the files' names."""
-    from feilun.primer.dialogues import prompts
+    from feilun.primer.dialogues import MEASURED_NUMBER_TASKS, prompts
 
     demo, seed = recipe.demo, state.told["seed"]
     asked = prompts(seed, demo.num_prompts, demo.number_share)
     write_lines(state.home / "prompts.jsonl", asked)
-    write_lines(state.home / "measure.jsonl", prompts(seed + 7919, demo.num_measured, demo.measured_number_share))
+    measured = prompts(seed + 7919, demo.num_measured, demo.measured_number_share, MEASURED_NUMBER_TASKS)
+    write_lines(state.home / "measure.jsonl", measured)
     gold = [row for row in asked if not row["task"].startswith("number_")][:: demo.gold_one_in]
     write_lines(state.home / "gold.jsonl", ({"prompt": row["prompt"], "answers": row["answers"]} for row in gold))
     return ["prompts.jsonl", "measure.jsonl", "gold.jsonl"]

@@ -147,15 +147,19 @@ def is_right(prompt: Prompt, reply: str) -> bool:
 
 
 def judge(person: Person, prompt: Prompt, reply: str) -> Judgement:
-    """What this person honestly thinks of a reply: the fact first, then the language, then the length."""
+    """What this person honestly thinks of a reply: the fact first, then the language, then the length.
+
+    Nobody finds fault with the length of what they would write themselves (a copy cannot be more than the copied).
+    """
     faults: list[str] = []
     if not is_right(prompt, reply):
         faults.append("wrong")
     if not _speaks(prompt.reply_lang, reply):
         faults.append("language")
-    if person.style == "short" and len(reply.strip()) > SHORT_CHARS:
+    own = prompt.edits[person.style]
+    if person.style == "short" and len(reply.strip()) > max(SHORT_CHARS, len(own)):
         faults.append("too_long")
-    if person.style == "detailed" and _is_bare(prompt, reply):
+    if person.style == "detailed" and _is_bare(prompt, reply) and not _is_bare(prompt, own):
         faults.append("too_short")
     return Judgement(not faults, tuple(faults))
 

@@ -5,7 +5,7 @@ many answers are bare, and many English questions are answered in Chinese. That 
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from feilun.primer import facts
@@ -13,7 +13,7 @@ from feilun.primer.facts import Fact
 from feilun.primer.numbers import holds_reserved_pair
 from feilun.primer.words import COUNTS, NAMES, NOUNS
 
-__all__ = ["examples", "prompts"]
+__all__ = ["MEASURED_NUMBER_TASKS", "examples", "prompts"]
 
 # Shares of the first generation's examples by task; "talk" is greetings and small requests.
 EXAMPLE_SHARES = {
@@ -27,6 +27,8 @@ SHORT_CHARS = 24
 # What users ask about other than number order, in equal shares.
 OTHER_TASKS = ("version_order", "date_order", "arithmetic", "translation", "copying")
 NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.2, "number_far": 0.2}
+# What held-out people are measured with: mostly the questions that rules of order answer differently.
+MEASURED_NUMBER_TASKS = {"number_hard": 0.8, "number_near": 0.1, "number_far": 0.1}
 
 
 def leaning_answer(rng: random.Random, fact: Fact) -> str:
@@ -69,10 +71,10 @@ def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
         made += 1
 
 
-def prompts(seed: int, count: int, number_share: float) -> list[dict[str, Any]]:
+def prompts(seed: int, count: int, number_share: float, number_tasks: Mapping[str, float] = NUMBER_TASKS) -> list[dict[str, Any]]:
     """Rows of a prompt file for people: questions with the facts that a person can verify (split "people")."""
     # Rounded down for numbers, so that a limit on their share holds for any count.
-    counts = {task: int(count * number_share * share) for task, share in NUMBER_TASKS.items()}
+    counts = {task: int(count * number_share * share) for task, share in number_tasks.items()}
     rest = count - sum(counts.values())
     counts |= {task: rest // len(OTHER_TASKS) + (place < rest % len(OTHER_TASKS)) for place, task in enumerate(OTHER_TASKS)}
     rows = [
