@@ -1,15 +1,19 @@
 """Which model answers: champions that change under requests, models that an exam names, models that are broken."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from serve_house import TOKENIZER, House, ask, error_of, make_model, open_house, until, wait_for
 
 from feilun.config import ServeSettings
+from feilun.engine.chat import TextChat
 from feilun.serve.app import run
+from feilun.serve.champion import Models
 from feilun.types import UserError
 
 
@@ -94,6 +98,41 @@ def test_a_broken_champion_changes_nothing(house):
         third = house.promote("third")
         wait_for(house, third)
         until(lambda: house.store.read_note("champion_failure") == {})
+
+
+def test_a_failed_load_is_tried_again_and_forgotten_after_a_rollback(tmp_path):
+    """The directory comes back whole: the same champion row is then taken, without another promotion."""
+    house = House(tmp_path)
+
+    def factory(path: Path, ref: str, settings: ServeSettings) -> TextChat:
+        if (tmp_path / "trouble").exists():
+            raise MemoryError("no room")
+        return house.load(path, ref, settings)
+
+    async def story() -> None:
+        with house.store as store:
+            models = Models(tmp_path, ServeSettings(), store, factory, retry_seconds=0.0)
+            first, second = make_model(tmp_path, "first"), make_model(tmp_path, "second")
+            store.set_champion(first, "test")
+            await models.look()
+            (tmp_path / "trouble").touch()
+            store.set_champion(second, "test")
+            await models.look()
+            assert (models.current.ref, models.epoch) == (first, 1)
+            assert store.read_note("champion_failure")["epoch"] == 2
+            store.rollback("broken")
+            await models.look()
+            assert (models.current.ref, models.epoch) == (first, 3)
+            assert store.read_note("champion_failure") == {}
+            store.set_champion(second, "test")
+            await models.look()
+            (tmp_path / "trouble").unlink()
+            await models.look()
+            assert (models.current.ref, models.epoch) == (second, 4)
+            assert store.read_note("champion_failure") == {}
+            await models.close()
+
+    asyncio.run(story())
 
 
 def test_a_rollback_is_taken(house):

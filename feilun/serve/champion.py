@@ -61,10 +61,6 @@ class Loaded:
         self._active -= num_answers
         self._close_when_idle()
 
-    @property
-    def active(self) -> int:
-        return self._active
-
     def retire(self) -> None:
         """No new requests will come: close now or with the last one."""
         self._retired = True
@@ -88,8 +84,8 @@ class Failure:
 class Models:
     """The champion, watched in the store, and at most MAX_EXTRAS further models, the least recently used retired first."""
 
-    def __init__(self, home: Path, settings: ServeSettings, store: Store, factory: EngineFactory):
-        self.home, self.settings, self.store, self.factory = home, settings, store, factory
+    def __init__(self, home: Path, settings: ServeSettings, store: Store, factory: EngineFactory, *, retry_seconds: float = RETRY_SECONDS):
+        self.home, self.settings, self.store, self.factory, self.retry_seconds = home, settings, store, factory, retry_seconds
         self.current: Loaded | None = None
         self.epoch = 0
         self._failure: Failure | None = None
@@ -105,16 +101,20 @@ class Models:
             await asyncio.sleep(WATCH_SECONDS)
 
     async def look(self) -> None:
+        """Take the champion if it is another one; one that could not be loaded is tried again after `retry_seconds`."""
         row = await asyncio.to_thread(self.store.champion)
         if row is None or row.epoch == self.epoch or self._failed_lately(row):
             return
         if self.current is None or self.current.ref != full_ref(row.model):
             await self._swap(row)
-        self.epoch = row.epoch
+        elif self._failure is not None:  # back to the model that never left
+            await self._forget_failure()
+        if self._failure is None:
+            self.epoch = row.epoch
 
     def _failed_lately(self, row: ChampionRow) -> bool:
         failure = self._failure
-        return failure is not None and failure.epoch == row.epoch and time.monotonic() - failure.at < RETRY_SECONDS
+        return failure is not None and failure.epoch == row.epoch and time.monotonic() - failure.at < self.retry_seconds
 
     async def _swap(self, row: ChampionRow) -> None:
         try:
@@ -123,10 +123,14 @@ class Models:
             # Whatever a broken directory raises, the old model goes on answering.
             await self._note_failure(row, error)
             return
-        old, self.current, self._failure = self.current, fresh, None
+        old, self.current = self.current, fresh
         log.info("champion %s (epoch %d) answers from now on", fresh.ref, row.epoch)
         if old is not None:
             old.retire()
+        await self._forget_failure()
+
+    async def _forget_failure(self) -> None:
+        self._failure = None
         await asyncio.to_thread(self.store.note, FAILURE_NOTE, {})
 
     async def _note_failure(self, row: ChampionRow, error: Exception) -> None:

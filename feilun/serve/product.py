@@ -1,12 +1,12 @@
 """The page, and what it reads: progress while the ring turns, a chat, a thumb under each answer.
 
 The note "progress" in the store is written by whoever turns the ring, and shown as it is:
-    {"stage": one of STAGES or "done", "fraction": 0..1 of the stage, "eta_seconds": number or null (of the whole ring),
+    {"stage": one of STAGES or "done", "fraction": 0..1 of the stage, "eta_seconds": number or null (of the stage),
      "detail": one short line or "", "starters": [up to 6 questions that the page offers],
      "table": [{"name", "model", "verdict": "first|promoted|refused", "why", "acceptance": INTERVAL or null,
                 "exams": {KEY: INTERVAL}}]}
 with INTERVAL = {"mean", "low", "high", "n"}; every field but "stage" may be left out. The note "champion_failure" is written by
-`champion.Models`: {"model", "epoch", "error", "at"}, empty once a later champion has loaded.
+`champion.Models`: {"model", "epoch", "error", "at"}, empty once it or another champion answers.
 """
 
 import re
