@@ -412,7 +412,7 @@ def add_store(verbs: Any) -> None:
     verify = add(verbs, "verify", run_verify, "compare artifacts with their manifests")
     verify.add_argument("ref", nargs="?", default=None)
     forget = add(verbs, "forget", run_forget, "erase what a principal gave; list what to rebuild")
-    forget.add_argument("principal", help="for example user:42, owner or key:NAME/USER")
+    forget.add_argument("principal", help="owner, key:NAME or key:NAME/USER")
     key = add_group(verbs, "key", "API keys")
     create = add(key, "create", run_key_create, "make a key and print its secret once", begins=True)
     create.add_argument("name")

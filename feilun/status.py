@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from feilun.artifacts import KINDS, Artifact, lineage, list_artifacts
+from feilun.feedback import artifacts_to_rebuild
 from feilun.store import Store
 
 __all__ = ["describe_artifact", "describe_home", "forget"]
@@ -66,17 +67,5 @@ def forget(home: Path, principal: str) -> list[str]:
     """Erase a principal's payloads and name every artifact that they went into."""
     with Store.open(home) as store:
         erasure = store.forget(principal)
-    events = set(erasure.event_ids)
-    touched = [a for a in list_artifacts(home, "lessons") if lesson_events(a) & events]
-    names = {f"lessons/{a.ref}" for a in touched}
-    later = [a for kind in ("models", "exams") for a in list_artifacts(home, kind)]
-    made = [a for a in later if names & {f"{p.kind}/{p.ref}" for p in lineage(home, a)}]
-    lines = [f"{len(events)} events of {principal} are empty now"]
-    return lines + [f"to rebuild: {a.kind}/{a.ref}" for a in [*touched, *made]]
-
-
-def lesson_events(lessons: Artifact) -> set[str]:
-    """Ids of the events that the rows came from; none for imported lessons."""
-    paths = [path for name in ("sft.jsonl", "pairs.jsonl") if (path := lessons.path / name).exists()]
-    lines = [line for path in paths for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return {event for line in lines for event in json.loads(line).get("events", [])}
+    lines = [f"{len(erasure.event_ids)} events of {principal} are empty now"]
+    return lines + [f"to rebuild: {a.kind}/{a.ref}" for a in artifacts_to_rebuild(home, erasure.event_ids)]

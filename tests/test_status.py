@@ -26,6 +26,7 @@ def lived_in(home):
     for name, events in (("hers", [event.id]), ("imported", None)):
         with draft(home, "lessons", name) as lessons:
             row = {"messages": [{"role": "user", "content": "a\u2028b"}], **({"events": events} if events else {})}
+            lessons.counts["events"] = events or []
             (lessons.path / "sft.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
         with draft(home, "models", f"of-{name}", parents=[f"lessons/{lessons.artifact.ref}"]) as model:
             write_json(model.path / "weights.json", name)
