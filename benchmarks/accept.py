@@ -64,8 +64,11 @@ def copy_first_generation(source: Path, target: Path) -> None:
     """Everything up to sft is found again by its address; what people said there is not taken along."""
     if target.exists():
         return
+    begun = target.with_name(f".{target.name}")
+    shutil.rmtree(begun, ignore_errors=True)
     for kind in SHARED:
-        shutil.copytree(source / kind, target / kind, ignore=shutil.ignore_patterns("turn-*", "prefer-*"))
+        shutil.copytree(source / kind, begun / kind, ignore=shutil.ignore_patterns("turn-*", "prefer-*"))
+    begun.rename(target)
 
 
 def champion_of(report: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def mean_check(reports: Sequence[dict[str, Any]]) -> Check:
 
 
 def check_control(control: str, report: dict[str, Any]) -> Check:
-    """The last generation's candidate, promoted or not: the control asks what was learnt, not what was let through."""
+    """Every candidate, promoted or not: the control asks what was learnt, not what was let through."""
     worst = max(row["exams"]["number_hard"]["mean"] for row in report["generations"])
     return bar(f"control {control}: number_hard of every generation", worst, 0.30, below=True)
 

@@ -129,7 +129,7 @@ def shape_faults(modules: Modules) -> Iterator[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and node.type is None:
                 yield f"{module}:{node.lineno}: bare except"
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and num_lines(node) > 60:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and num_lines(node) > 40:
                 yield f"{module}.{node.name} has {num_lines(node)} lines"
 
 
