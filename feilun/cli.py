@@ -151,8 +151,10 @@ def add_corpus(verbs: Any) -> None:
 def run_corpus_build(options: argparse.Namespace) -> int:
     from feilun.config import CorpusSettings, apply_settings
     from feilun.corpus import build_corpus, report
+    from feilun.progress import bytes_bar
 
-    made = build_corpus(options.home, options.name, options.paths, apply_settings(CorpusSettings(), options.assignments))
+    with bytes_bar("corpus") as show:
+        made = build_corpus(options.home, options.name, options.paths, apply_settings(CorpusSettings(), options.assignments), progress=show)
     print(report(made))
     print(f"corpus/{made.ref}")
     return 0
@@ -459,8 +461,7 @@ def run_key_create(options: argparse.Namespace) -> int:
     from feilun.store import Store
 
     with Store.open(options.home) as store:
-        made = store.create_key(options.name, frozenset(options.scopes or ("chat", "feedback")))
-    print(made.secret)
+        print(store.create_key(options.name, frozenset(options.scopes or ("chat", "feedback"))).secret)
     return 0
 
 

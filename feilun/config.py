@@ -139,6 +139,9 @@ class PreferSettings(SftSettings):
     beta: float = 0.1
     nll_weight: float = 0.1
 
+    def __post_init__(self) -> None:
+        at_least(self, pair_rows=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamSettings:
@@ -155,6 +158,8 @@ class TurnSettings:
     """One turn of the wheel and its gate."""
 
     min_trust: float = 0.5
+    # "module:function", text -> reason or None: lessons with a reason are left out (what an exam asks must not be learnt).
+    protect: str = ""
     rise_task: str = "number_hard"
     max_fall: float = 0.05
     max_fall_bound: float = 0.10

@@ -1,14 +1,14 @@
 """Progress bars with ETA for the command line; plain lines where the output is no terminal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "training_bar", "turn_bar"]
+__all__ = ["Bar", "bytes_bar", "training_bar", "turn_bar"]
 
 PLAIN_SECONDS = 15.0
 
@@ -56,7 +56,8 @@ class Bar:
     def update(self, progress: Any) -> None:
         """Takes what training and turns report."""
         if hasattr(progress, "num_steps"):
-            self.show(f"{progress.stage}, loss {progress.loss:.3f}", progress.step, progress.num_steps, progress.eta_seconds)
+            loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
+            self.show(f"{progress.stage}{loss}", progress.step, progress.num_steps, progress.eta_seconds)
         elif progress.total:
             self.show(f"turn: {progress.step}", progress.done, progress.total, progress.eta_seconds)
         else:
@@ -75,3 +76,10 @@ def bar() -> Iterator[Bar]:
 
 
 training_bar = turn_bar = bar
+
+
+@contextmanager
+def bytes_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for what reports (bytes done, bytes in all); it counts megabytes."""
+    with bar() as shown:
+        yield lambda done, total: shown.show(f"{label}, MB", round(done / 1e6, 1), round(total / 1e6, 1))

@@ -299,6 +299,19 @@ def test_lessons_are_an_artifact_with_provenance_and_counts(tmp_path: Path) -> N
     assert made.manifest["counts"]["events"] == sorted(event for row in rows for event in row["events"])
 
 
+def test_a_protected_text_is_in_no_lesson_and_is_counted(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        fill(store)
+        free = build_lessons(store, tmp_path, "free", gold=None)
+        guarded = build_lessons(store, tmp_path, "guarded", gold=None, protect=lambda text: "asked in an exam" if "blue" in text else None)
+    held = {
+        made.name: "blue" in "".join((made.path / name).read_text() for name in ("sft.jsonl", "pairs.jsonl")) for made in (free, guarded)
+    }
+    assert held == {"free": True, "guarded": False}
+    before, after = (json.loads((made.path / "report.json").read_text(encoding="utf-8")) for made in (free, guarded))
+    assert (after["dropped"]["asked in an exam"], after["num_events"]) == (1, before["num_events"])
+
+
 def test_lessons_of_a_past_moment_stay_the_same(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         fill(store)

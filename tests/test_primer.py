@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from feilun.primer import dialogues, facts, numbers
 from feilun.primer.facts import Fact
 from feilun.primer.text import documents
-from feilun.types import Document
+from feilun.types import Document, UserError
 
 NUM_DOCUMENTS, NUM_EXAMPLES, NUM_PROMPTS = 20_000, 5_000, 1_200
 COMPARISONS = ("number_hard", "number_near", "number_far", "version_order", "date_order")
@@ -410,3 +410,8 @@ def test_an_exam_asks_no_question_twice_and_alternates_languages() -> None:
         found = list(facts.facts(task, "final", 60))
         assert len({fact.question for fact in found}) == 60
         assert [fact.lang for fact in found] == ["zh", "en"] * 30
+
+
+def test_more_questions_than_there_are_is_an_error_and_no_endless_search() -> None:
+    with pytest.raises(UserError, match=r"translation, split gate: \d+ different questions"):
+        list(facts.facts("translation", "gate", 100_000))

@@ -41,7 +41,7 @@ class FakeRooms:
     def fall(self) -> None:
         raise OSError("no space left on device")
 
-    def build_lessons(self, store, home, name, *, upto_seq, gold, settings):
+    def build_lessons(self, store, home, name, *, upto_seq, gold, settings, protect):
         self.note("curate", "before")
         with draft(home, "lessons", name, recipe={"min_trust": settings.min_trust}) as work:
             rows = [json.dumps({"seq": e.seq, "gold": sorted(gold or {})}) for e in store.events() if e.seq <= upto_seq]

@@ -39,7 +39,7 @@ def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
     from feilun.demo.stages import exam_of
 
     champion = champion_row(rows)
-    exams = [exam_of(state.home, row["model"]) for row in (rows[0], champion)]
+    exams = [exam_of(state.home, row["model"], recipe.exam) for row in (rows[0], champion)]
     assert exams[0] is not None
     assert exams[1] is not None
     report = {

@@ -46,7 +46,7 @@ def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe
         if is_done(state) and not serve:
             say_ending(state)
             return 0
-        server = Server(home)
+        server = Server(home, *(f"{key}={value}" for key, value in resolved(planned.serve).items()))
         try:
             if not is_done(state):
                 print(f"page       {server.owner_url}   (what happens now; a chat once there is a model)", flush=True)
@@ -147,15 +147,14 @@ class Ring:
         acceptance = self.home / f"acceptance-{slug}.json"
         self.once(f"final-{slug}", lambda: self.exam(model))
         self.once(f"acceptance-{slug}", lambda: self.measure(model, acceptance))
-        exam = exam_of(self.home, model)
+        exam = exam_of(self.home, model, self.recipe.exam)
         assert exam is not None
         self.rows.append(report_row(name, model, verdict, why, exam, read_json(acceptance)))
         self.tell("turn", 1.0)
 
     def exam(self, model: str) -> str:
         self.tell("exam", 0.0)
-        settings = self.recipe.exam
-        assignments = [f"--set=num_samples={settings.num_samples}", f"--set=max_tokens={settings.max_tokens}"]
+        assignments = [f"--set={key}={value}" for key, value in resolved(self.recipe.exam).items()]
         return run_child(feilun_command(self.home, "exam", "run", model, "--split", "final", *assignments), label="the exam")
 
     def measure(self, model: str, target: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import Artifact, draft, find, list_artifacts
-from feilun.config import Recipe, TurnSettings, load_recipe
+from feilun.config import ExamSettings, Recipe, TurnSettings, load_recipe, resolved
 from feilun.demo.state import DemoState, read_state
-from feilun.store import Store
+from feilun.primer.numbers import reserved_reason
+from feilun.store import Store, new_secret
 from feilun.types import Document, UserError
 
 __all__ = ["FIRST_STAGES", "run_demo_stage", "turn_settings", "write_prompt_files"]
@@ -43,16 +45,10 @@ def make_corpus(state: DemoState, recipe: Recipe) -> Artifact:
     own = OwnText(state, recipe)
     primer = Counted(documents(seed, count))
     source = chain(primer, own)
-    made = build_from_documents(state.home, NAME, source, recipe.corpus, parents=own.parents, generator=generator, protect=protect)
+    made = build_from_documents(state.home, NAME, source, recipe.corpus, parents=own.parents, generator=generator, protect=reserved_reason)
     if own.parents:
         say(own.told(primer.num_bytes))
     return made
-
-
-def protect(text: str) -> str | None:
-    from feilun.primer.numbers import holds_reserved_pair
-
-    return "reserved_pair" if holds_reserved_pair(text) else None
 
 
 class Counted:
@@ -68,7 +64,7 @@ class Counted:
 
 
 class OwnText(Counted):
-    """The user's documents in pieces, no more than the cap; and the bytes of those that `protect` will keep out."""
+    """The user's documents in pieces, no more than the cap; and the bytes of those that hold a reserved pair."""
 
     def __init__(self, state: DemoState, recipe: Recipe):
         from feilun.corpus import build_corpus, read_documents
@@ -86,7 +82,7 @@ class OwnText(Counted):
 
     def __iter__(self) -> Iterator[Document]:
         for document in super().__iter__():
-            if protect(document.text) is not None:
+            if reserved_reason(document.text) is not None:
                 self.aside_bytes += len(document.text.encode())
             yield document
 
@@ -119,7 +115,7 @@ def split_text(text: str) -> Iterator[str]:
         piece = waiting.pop()
         if len(piece) > MAX_PIECE_CHARS:
             place = cut_place(piece, MAX_PIECE_CHARS)
-        elif len(piece) > MIN_PIECE_CHARS and protect(piece) is not None:
+        elif len(piece) > MIN_PIECE_CHARS and reserved_reason(piece) is not None:
             place = cut_place(piece, len(piece) // 2)
         else:
             yield piece
@@ -187,7 +183,9 @@ def reporter() -> Callable[[Any], None]:
     """Training progress as JSON lines, which the parent turns into a bar and a note for the page."""
 
     def report(progress: Any) -> None:
-        row = {"done": progress.step, "total": progress.num_steps, "loss": progress.loss, "eta": progress.eta_seconds}
+        row = {"done": progress.step, "total": progress.num_steps, "eta": progress.eta_seconds}
+        if progress.loss is not None:
+            row["loss"] = progress.loss
         print("@" + json.dumps(row), flush=True)
 
     return report
@@ -227,18 +225,28 @@ def open_keys(home: Path) -> dict[str, Path]:
     (home / "keys").mkdir(mode=0o700, exist_ok=True)
     with Store.open(home) as store:
         for name, path in files.items():
-            if not path.exists() or store.find_key(path.read_text(encoding="utf-8").strip()) is None:
+            if not path.exists():
+                write_secret(path, new_secret())
+            secret = path.read_text(encoding="utf-8").strip()
+            if store.find_key(secret) is None:
                 if any(row.name == name for row in store.list_keys()):
-                    raise UserError(
-                        f"{path} is not what this home's key {name!r} was, and a name is given once; restore it, or give another --home"
-                    )
-                path.touch(mode=0o600)
-                path.write_text(store.create_key(name, scopes[name]).secret + "\n", encoding="utf-8")
+                    raise UserError(f"{path} no longer holds this home's key, whose name is given once; restore it or give another --home")
+                store.create_key(name, scopes[name], secret)
     return files
 
 
-def exam_of(home: Path, model: str) -> Artifact | None:
-    """The exam of a model on split "final", if it was taken."""
+def write_secret(path: Path, secret: str) -> None:
+    """Whole or not at all, and before the store learns of it: a secret that only the store's hash knows is lost."""
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(secret + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def exam_of(home: Path, model: str, settings: ExamSettings) -> Artifact | None:
+    """The exam of a model on split "final" with these settings, if it was taken."""
     model_ref = f"models/{find(home, model, 'models').ref}"
-    found = [e for e in list_artifacts(home, "exams") if e.parents == (model_ref,) and e.manifest["recipe"]["split"] == "final"]
+    wanted = {"split": "final", "settings": resolved(settings), "tasks": []}
+    taken = [e for e in list_artifacts(home, "exams") if e.parents == (model_ref,)]
+    found = [e for e in taken if {key: e.manifest["recipe"].get(key) for key in wanted} == wanted]
     return found[-1] if found else None

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -27,6 +27,9 @@ class HasMinTrust(Protocol):
 
     @property
     def min_trust(self) -> float: ...
+
+
+Protect = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ def build_lessons(
     gold: Mapping[str, tuple[str, ...]] | None,
     settings: HasMinTrust | None = None,
     rules: LessonRules | None = None,
+    protect: Protect | None = None,
 ) -> Artifact:
     """The lessons of all events up to `upto_seq` (None: all there are), published as `home/lessons/name@hash`.
 
@@ -74,12 +78,15 @@ def build_lessons(
     Rows stand in an order of content: which of two users' requests came first by a hair must not change what is trained.
     report.json: how many events were used, counted only, or dropped, and why; the trust of every rater, by hash.
     gold: question -> accepted answers, for trust alone. settings: its min_trust takes the place of the one in `rules`.
+    protect: names the reason why a text must not be learnt (an exam asks it, say), or None; such lessons are counted drops.
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = rules or LessonRules()
     least = rules.min_trust if settings is None else settings.min_trust
     votes = store.current_votes(newest)
     curated = curate(votes, gold, LessonRules(**{**asdict(rules), "min_trust": least}), store.edited_threads(OWNER, newest))
+    if protect is not None:
+        curated = curated._replace(lessons=_unprotected(curated.lessons, protect, curated.dropped))
     curated.dropped.update(_gone(store, newest, votes))
     recipe = {"upto_seq": newest, "rules": {**asdict(rules), "min_trust": least}, "gold": _digest(gold or {})}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
@@ -92,6 +99,19 @@ def build_lessons(
         work.counts["events"] = sorted(event for lesson in curated.lessons for event in lesson.events)
     assert work.artifact is not None
     return work.artifact
+
+
+def _unprotected(lessons: Iterable[Lesson], protect: Protect, dropped: Counter[str]) -> list[Lesson]:
+    """Lessons whose question, answers and rejected answers hold nothing protected."""
+    kept = []
+    for lesson in lessons:
+        texts = [str(message["content"]) for message in lesson.vote.prompt]
+        answers = [lesson.draft.text or "", *(text for pair in lesson.draft.pairs for text in pair)]
+        if reason := protect("\n".join([*texts, *answers])):
+            dropped[reason] += 1
+        else:
+            kept.append(lesson)
+    return kept
 
 
 def _gone(store: Store, newest: int, votes: Sequence[CurrentVote]) -> Counter[str]:

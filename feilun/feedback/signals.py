@@ -41,6 +41,8 @@ class Signal:
 
 
 def _from_thumb(vote: CurrentVote) -> Draft:
+    if vote.value > 0 and not vote.answer.strip():
+        return Draft(counted="empty_answer")  # praised or not, it would teach to say nothing
     return Draft(text=vote.answer) if vote.value > 0 else Draft(counted="thumb_down")
 
 

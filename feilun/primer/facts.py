@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from feilun.primer import numbers
 from feilun.primer.words import ADJECTIVES, COUNTS, NAMES, NOUNS, VERBS
+from feilun.types import UserError
 
 __all__ = ["TASKS", "Fact", "facts", "make_fact"]
 
 EXAM_ONE_IN = 8
+# The last free questions of a small set are drawn about once in as many draws as there are questions.
+DRAWS_IN_VAIN = 5_000
 OTHER = {"zh": "en", "en": "zh"}
 
 
@@ -304,13 +307,18 @@ def may_show(task: str, subject: str) -> bool:
 
 
 def facts(task: str, split: str, count: int, seed: int = 0) -> Iterator[Fact]:
-    """`count` facts with different questions, Chinese and English alternating, cells in turn."""
+    """`count` facts with different questions, Chinese and English alternating, cells in turn; UserError when there are fewer."""
     rng = random.Random(f"{task}/{split}/{seed}")
     seen: set[str] = set()
     cells = {"number_hard": numbers.HARD_CELLS, "number_near": numbers.NEAR_CELLS}.get(task)
+    in_vain = 0
     while len(seen) < count:
         fact = make_fact(rng, task, ("zh", "en")[len(seen) % 2], split)
         if fact.question in seen or (cells and fact.cell != cells[len(seen) // 2 % len(cells)]):
+            in_vain += 1
+            if in_vain > DRAWS_IN_VAIN:
+                raise UserError(f"{task}, split {split}: {len(seen)} different questions were found, {count} asked; ask for fewer")
             continue
+        in_vain = 0
         seen.add(fact.question)
         yield fact

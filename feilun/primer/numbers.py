@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 __all__ = [
     "HARD_CELLS", "NEAR_CELLS", "NumberPair", "draw_far", "draw_hard", "draw_near", "holds_reserved_pair", "is_reserved",
-    "larger", "later_version", "pair_split", "version_key",
+    "larger", "later_version", "pair_split", "reserved_reason", "version_key",
 ]  # fmt: skip
 
 RESERVED_ONE_IN = 16
@@ -50,6 +50,11 @@ def pair_split(a: str, b: str) -> str:
 def holds_reserved_pair(text: str) -> bool:
     found = sorted(set(DECIMAL.findall(text)))
     return any(is_reserved(a, b) for a, b in combinations(found, 2))
+
+
+def reserved_reason(text: str) -> str | None:
+    """The reason why a text must not be shown to the model, or None."""
+    return "reserved_pair" if holds_reserved_pair(text) else None
 
 
 def larger(a: str, b: str) -> str:

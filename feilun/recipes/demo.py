@@ -37,6 +37,7 @@ def recipe() -> Recipe:
             optimiser=OptimiserSettings(matrix_lr=0.01, other_lr=1e-3, cooldown_fraction=0.7),
         ),
         exam=exam,
-        turn=TurnSettings(prefer=prefer, exam=exam),
+        prefer=prefer,
+        turn=TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason"),
         demo=DemoSettings(num_documents=220_000),
     )  # fmt: skip

@@ -14,6 +14,7 @@ def recipe() -> Recipe:
         tokenizer=replace(demo.tokenizer, vocab_size=512),
         pretrain=replace(demo.pretrain, depth=2, validation_tokens=2_000, num_steps=20, checkpoint_steps=5, compile="off", rows=8),
         sft=replace(demo.sft, num_steps=20, checkpoint_steps=5, compile="off", rows=8),
+        prefer=prefer,
         exam=exam,
         turn=replace(demo.turn, prefer=prefer, exam=exam),
         demo=replace(demo.demo, num_documents=2_000, num_examples=400, num_prompts=60, num_measured=40, turns=1, events_per_turn=40),

@@ -4,6 +4,7 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 """
 
 from feilun.store.identity import principal_of, thread_of, uuid7
+from feilun.store.keys import new_secret
 from feilun.store.rows import (
     ChampionRow,
     CompletionRecord,
@@ -48,6 +49,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "TurnRow",
+    "new_secret",
     "principal_of",
     "thread_of",
     "uuid7",

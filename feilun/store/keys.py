@@ -14,17 +14,21 @@ from feilun.store.schema import keys
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def create(connection: sa.Connection, name: str, scopes: frozenset[str]) -> NewKey:
+def create(connection: sa.Connection, name: str, scopes: frozenset[str], secret: str | None = None) -> NewKey:
     if not NAME.fullmatch(name):
         raise StoreError(f"key name {name!r} is not allowed; use 1-64 letters, digits, '.', '_' or '-', a letter or digit first")
     if unknown := sorted(scopes - set(SCOPES)):
         raise StoreError(f"unknown scope {', '.join(unknown)}; allowed: {', '.join(SCOPES)}")
     if connection.execute(sa.select(keys.c.name).where(keys.c.name == name)).first():
         raise Conflict(f"a key named {name!r} exists or existed; a name is one rater for ever, choose another")
-    secret = "fl-" + secrets.token_urlsafe(32)
+    secret = secret or new_secret()
     row = {"name": name, "secret_hash": hash_secret(secret), "scopes": sorted(scopes), "created": time.time()}
     connection.execute(keys.insert().values(row))
     return NewKey(name, secret)
+
+
+def new_secret() -> str:
+    return "fl-" + secrets.token_urlsafe(32)
 
 
 def by_secret(connection: sa.Connection, secret: str) -> KeyRow | None:

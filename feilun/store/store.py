@@ -47,9 +47,12 @@ class Store:
         self.close()
 
     # keys
-    def create_key(self, name: str, scopes: frozenset[str]) -> NewKey:
-        """A new API key. name: letters, digits, '.', '_', '-'; taken for ever, even when revoked. Raises Conflict."""
-        return self._database.write(lambda c: keys.create(c, name, scopes))
+    def create_key(self, name: str, scopes: frozenset[str], secret: str | None = None) -> NewKey:
+        """A new API key. name: letters, digits, '.', '_', '-'; taken for ever, even when revoked. Raises Conflict.
+
+        secret: one of `new_secret()` that the caller has put in a safe place already; made here when it is None.
+        """
+        return self._database.write(lambda c: keys.create(c, name, scopes, secret))
 
     def find_key(self, secret: str) -> KeyRow | None:
         """The key that bears this secret; None when unknown or revoked."""

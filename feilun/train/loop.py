@@ -57,10 +57,12 @@ class BatchStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """`loss` is None where nothing is trained yet (tokens being made)."""
+
     stage: str
     step: int
     num_steps: int
-    loss: float
+    loss: float | None
     eta_seconds: float
 
 

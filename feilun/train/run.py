@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -66,7 +67,7 @@ def train_pretrain(
     """Next-token prediction on a corpus; returns the base model."""
     require(settings, "corpus", "tokenizer")
     settings = pinned(home, settings, corpus="corpus", tokenizer="tokenizer")
-    tokens = build_tokens(home, settings.corpus, settings.tokenizer)
+    tokens = build_tokens(home, settings.corpus, settings.tokenizer, progress=documents_told(home, settings, progress))
     tokenizer = Tokenizer.load(find(home, settings.tokenizer, "tokenizer").path)
     derived = derive(settings, tokenizer.vocab_size)
     for line in describe(derived.shape, derived.settings, derived.num_parameters):
@@ -83,6 +84,18 @@ def train_pretrain(
         return {"bits_per_byte": bits_per_byte(model, sets, settings)}
 
     return run_stage(home, "pretrain", name, derived.settings, prepare, measure, Telling(resume, progress, say))
+
+
+def documents_told(home: Path, settings: PretrainSettings, progress: Report | None) -> Callable[[int, int], None] | None:
+    """Documents made into tokens, as progress of their own."""
+    if progress is None:
+        return None
+    total, began = find(home, settings.corpus, "corpus").manifest["counts"]["documents"]["train"], time.monotonic()
+
+    def tell(done: int, _num_bytes: int) -> None:
+        progress(Progress("tokens", done, total, None, (time.monotonic() - began) / done * (total - done)))
+
+    return tell
 
 
 def train_sft(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import resource
 import sys
@@ -152,8 +153,9 @@ def _collect(job: Job) -> dict[str, Any]:
 def _curate(job: Job) -> dict[str, Any]:
     """All lessons up to the cut; each turn learns from the whole history."""
     lessons = job.rooms.build_lessons(
-        job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=read_gold(job.home / GOLD), settings=job.settings
-    )
+        job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=read_gold(job.home / GOLD), settings=job.settings,
+        protect=protector(job.settings.protect),
+    )  # fmt: skip
     return {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
 
 
@@ -205,6 +207,18 @@ def _promote(job: Job) -> dict[str, Any]:
 WORK: Mapping[str, Callable[[Job], dict[str, Any]]] = {
     "collect": _collect, "curate": _curate, "train": _train, "exam": _exam, "gate": _gate, "promote": _promote,
 }  # fmt: skip
+
+
+def protector(name: str) -> Callable[[str], str | None] | None:
+    """The function that `TurnSettings.protect` names, or None for none."""
+    if not name:
+        return None
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[[str], str | None] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f'protect={name!r}: {error}; allowed is "module:function", a function from a text to a reason or None') from None
+    return found
 
 
 class _Reporter:
