@@ -3,8 +3,10 @@
 Its gate always refuses, as an exam of four questions a task is far below the 400 that a gate needs, and the report says so.
 """
 
+import importlib
 import shutil
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -223,3 +225,14 @@ def lessons_of(home: Path) -> list[dict[str, Any]]:
     path = find(home, "turn-1", "lessons").path
     rows = [row for name in ("sft.jsonl", "pairs.jsonl") for row in read_rows(path / name)]
     return [{key: value for key, value in row.items() if key != "events"} for row in rows]
+
+
+def test_transformers_reads_the_trained_models_as_we_do(ring, report):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("transformers")
+        handover = importlib.import_module("benchmarks.handover")
+        for row in report["generations"]:
+            found = handover.check(find(ring, row["model"], "models").path)
+            assert found["same"], found
+            assert found["strings"] == 1000
