@@ -22,7 +22,7 @@ COMPARISONS = ("number_hard", "number_near", "number_far")
 def recipe() -> Recipe:
     exam = ExamSettings(num_samples=402, max_tokens=32)
     prefer = PreferSettings(
-        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=180, checkpoint_steps=45, replay_share=0.5, replay_without=COMPARISONS,
+        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=225, checkpoint_steps=45, replay_share=0.6, replay_without=COMPARISONS,
         optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
