@@ -172,9 +172,10 @@ def run_tokenizer_train(options: argparse.Namespace) -> int:
     from feilun.config import TokenizerSettings, apply_settings
     from feilun.tokenizer import train_tokenizer
 
-    made = train_tokenizer(options.home, options.name, options.corpus, apply_settings(TokenizerSettings(), options.assignments))
-    print(f"{made.manifest['counts']['num_reserved']} of {made.manifest['counts']['vocab_size']} tokens are reserved (all else is in use)")
-    print(f"tokenizer/{made.ref}")
+    settings, watched = apply_settings(TokenizerSettings(), options.assignments), sys.stderr.isatty()
+    made = train_tokenizer(options.home, options.name, options.corpus, settings, show_progress=watched)
+    counts = made.manifest["counts"]
+    print(f"{counts['num_reserved']} of {counts['vocab_size']} tokens are reserved, all else is in use\ntokenizer/{made.ref}")
     return 0
 
 
@@ -342,8 +343,7 @@ def run_feedback_export(options: argparse.Namespace) -> int:
     from feilun.store import Store
 
     with Store.open(options.home) as store:
-        count = export_events(store, options.path)
-    print(f"{count} events -> {options.path}")
+        print(f"{export_events(store, options.path)} events -> {options.path}")
     return 0
 
 

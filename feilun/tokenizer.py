@@ -50,7 +50,7 @@ class Tokenizer:
         self._names = {i: token.content.encode() for i, token in added.items()}
 
     @classmethod
-    def train(cls, texts: Iterable[str], settings: TokenizerSettings) -> "Tokenizer":
+    def train(cls, texts: Iterable[str], settings: TokenizerSettings, *, show_progress: bool = False) -> "Tokenizer":
         """A tokenizer of exactly `settings.vocab_size` tokens; where `texts` give too few merges, reserved tokens fill up."""
         check_settings(settings)
         rust = RustTokenizer(models.BPE())
@@ -61,7 +61,7 @@ class Tokenizer:
             vocab_size=settings.vocab_size - len(CONTROL) - settings.num_reserved,
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             special_tokens=[],
-            show_progress=False,
+            show_progress=show_progress,
         )
         rust.train_from_iterator(texts, trainer)
         num_reserved = settings.vocab_size - len(CONTROL) - rust.get_vocab_size()
@@ -180,13 +180,13 @@ def _alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(NUM_BYTES + k): byte for k, byte in enumerate(others)}
 
 
-def train_tokenizer(home: Path, name: str, corpus_ref: str, settings: TokenizerSettings) -> Artifact:
+def train_tokenizer(home: Path, name: str, corpus_ref: str, settings: TokenizerSettings, *, show_progress: bool = False) -> Artifact:
     """Train on the corpus's training shards (an even sample of documents up to `sample_bytes`) and publish the files."""
     check_settings(settings)
     corpus = find(home, corpus_ref, "corpus")
     counts = {"documents": 0, "bytes": 0}
     with draft(home, "tokenizer", name, parents=[f"corpus/{corpus.ref}"], recipe=resolved(settings)) as work:
-        tokenizer = Tokenizer.train(_sample(corpus.path, settings.sample_bytes, counts), settings)
+        tokenizer = Tokenizer.train(_sample(corpus.path, settings.sample_bytes, counts), settings, show_progress=show_progress)
         tokenizer.save(work.path)
         work.counts.update(counts, vocab_size=tokenizer.vocab_size, num_reserved=tokenizer.num_reserved)
         write_json(work.path / "report.json", work.counts)

@@ -44,7 +44,7 @@ def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
     assert exams[1] is not None
     report = {
         "cpu_seconds": round(sum(state.cpu.values()), 1), "seconds": round(state.seconds, 1), "machine": machine(),
-        "seed": state.told["seed"], "control": state.told["control"], "events": recipe.demo.events_per_turn * recipe.demo.turns,
+        "seed": state.told["seed"], "control": state.told["control"], "events": num_events(state),
         "generations": list(rows), "champion": champion["name"],
         "change": {key: interval._asdict() for key, interval in compare(exams[0], exams[1]).items()},
         "length_rule": {"number_hard": 1.0, **{f"number_near:{cell}": value for cell, value in LENGTH_RULE.items()}},
@@ -53,6 +53,12 @@ def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
     write_json(state.home / REPORTS[0], report)
     draw(state.home / REPORTS[1], rows)
     (state.home / REPORTS[2]).write_text(page(report), encoding="utf-8")
+
+
+def num_events(state: DemoState) -> int:
+    """Events that the users of all turns had acknowledged."""
+    visits = [made for step, made in state.refs.items() if step.startswith("events-")]
+    return sum(count for visit in visits for status, count in visit["statuses"].items() if status in ("recorded", "duplicate"))
 
 
 def machine() -> str:
