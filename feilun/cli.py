@@ -198,13 +198,13 @@ def add_stages(verbs: Any) -> None:
 
 def run_stage(options: argparse.Namespace) -> int:
     from feilun.config import apply_settings, load_recipe
-    from feilun.progress import training_bar
+    from feilun.progress import progress_bar
     from feilun.train import run
 
     settings = apply_settings(getattr(load_recipe(options.recipe), options.stage), options.assignments)
     stages: dict[str, Callable[..., Any]] = {"pretrain": run.train_pretrain, "sft": run.train_sft, "prefer": run.train_prefer}
     train = stages[options.stage]
-    with training_bar() as show:
+    with progress_bar() as show:
         made = train(options.home, settings, options.name or options.stage, resume=options.resume, progress=show.update, say=show.say)
     print(f"models/{made.ref}")
     return 0
@@ -366,14 +366,14 @@ def add_wheel(verbs: Any) -> None:
 
 def run_turn(options: argparse.Namespace) -> int:
     from feilun.config import apply_settings, load_recipe
-    from feilun.progress import turn_bar
+    from feilun.progress import progress_bar
     from feilun.turn import abandon, run_turn
 
     if options.abandon:
         result = abandon(options.home, options.abandon)
     else:
         settings = apply_settings(load_recipe(options.recipe).turn, options.assignments)
-        with turn_bar() as show:
+        with progress_bar() as show:
             result = run_turn(options.home, settings, dry_run=options.dry_run, progress=show.update)
     print(f"{result.verdict}: {result.candidate or result.champion}")
     for reason in result.why:

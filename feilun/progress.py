@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["Bar", "bytes_bar", "training_bar", "turn_bar"]
+__all__ = ["Bar", "bytes_bar", "progress_bar"]
 
 PLAIN_SECONDS = 15.0
 
@@ -65,7 +65,7 @@ class Bar:
 
 
 @contextmanager
-def bar() -> Iterator[Bar]:
+def progress_bar() -> Iterator[Bar]:
     console = Console()
     if not console.is_terminal:
         yield Bar(None)
@@ -75,11 +75,8 @@ def bar() -> Iterator[Bar]:
         yield Bar(bars)
 
 
-training_bar = turn_bar = bar
-
-
 @contextmanager
 def bytes_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for what reports (bytes done, bytes in all); it counts megabytes."""
-    with bar() as shown:
+    with progress_bar() as shown:
         yield lambda done, total: shown.show(f"{label}, MB", round(done / 1e6, 1), round(total / 1e6, 1))

@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from feilun.progress import Bar, training_bar
+from feilun.progress import Bar, progress_bar
 
 
 def test_no_terminal_means_plain_lines_and_each_end_once(capsys):
-    with training_bar() as bar:
+    with progress_bar() as bar:
         for done in (1, 5, 10, 10, 10):
             bar.show("sft, loss 1.000", done, 10, 3.0)
         bar.show("exam", 2, 2)

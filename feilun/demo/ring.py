@@ -16,7 +16,7 @@ from feilun.demo.children import Server, feilun_command, run_child, spent_cpu_se
 from feilun.demo.report import REPORTS, report_row, table_lines, write_report
 from feilun.demo.stages import FIRST_STAGES, exam_of, open_keys, turn_settings, write_prompt_files
 from feilun.demo.state import DemoState, held, open_state
-from feilun.progress import Bar, training_bar
+from feilun.progress import Bar, progress_bar
 from feilun.serve.auth import issue_owner_token
 from feilun.store import Store, TurnRow
 from feilun.turn import promote, run_turn
@@ -50,7 +50,7 @@ def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe
         try:
             if not is_done(state):
                 print(f"page       {server.owner_url}   (what happens now; a chat once there is a model)", flush=True)
-                with training_bar() as bar:
+                with progress_bar() as bar:
                     Ring(state, planned, server, bar).turn()
             say_ending(state)
             if serve:

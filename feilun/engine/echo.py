@@ -5,7 +5,7 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
-from feilun.engine.protocol import EngineClosed, EngineInfo, check_request
+from feilun.engine.protocol import EngineClosed, EngineInfo, check_batch, check_request
 from feilun.tokenizer import IM_END, IM_START, Tokenizer
 from feilun.types import FinishReason, GenerationRequest, TokenEvent, UserError
 
@@ -50,10 +50,7 @@ class EchoEngine:
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[TokenEvent]:
         self._check_open()
-        if len({request.id for request in requests}) != len(requests):
-            raise UserError("two requests of one batch have the same id; ids must differ")
-        for request in requests:
-            check_request(request, self.info.context_tokens, self.info.vocab_size)
+        check_batch(requests, self.info)
         return (event for request in requests for event in self._events(request))
 
     def _events(self, request: GenerationRequest) -> Iterator[TokenEvent]:

@@ -9,7 +9,7 @@ import torch
 from feilun.artifacts import MANIFEST, open_directory
 from feilun.engine.batch import PREFILL_TOKENS, Batch
 from feilun.engine.packed import PackedModel
-from feilun.engine.protocol import EngineClosed, EngineInfo, check_request
+from feilun.engine.protocol import EngineClosed, EngineInfo, check_batch, check_request
 from feilun.engine.worker import Worker
 from feilun.model.checkpoint import load_model
 from feilun.model.transformer import Transformer
@@ -66,10 +66,7 @@ class NativeEngine:
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[TokenEvent]:
         """Answer a batch, `max_batch` rows at a time, refilled as rows end; short prompts first."""
         self._check_open()
-        if len({request.id for request in requests}) != len(requests):
-            raise UserError("two requests of one batch have the same id; ids must differ")
-        for request in requests:
-            check_request(request, self.info.context_tokens, self.info.vocab_size)
+        check_batch(requests, self.info)
         return self._generate(requests)
 
     def _generate(self, requests: Sequence[GenerationRequest]) -> Iterator[TokenEvent]:

@@ -93,6 +93,14 @@ def engine_class(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def check_batch(requests: Sequence[GenerationRequest], info: EngineInfo) -> None:
+    """Raise UserError for a batch with an id twice, or with a request that no engine can answer."""
+    if len({request.id for request in requests}) != len(requests):
+        raise UserError("two requests of one batch have the same id; ids must differ")
+    for request in requests:
+        check_request(request, info.context_tokens, info.vocab_size)
+
+
 def check_request(request: GenerationRequest, context_tokens: int, vocab_size: int) -> None:
     """Raise UserError for what no engine can answer."""
     if not request.ids:
