@@ -24,7 +24,7 @@ from feilun.serve.auth import SESSION_SECONDS, Principal, authenticate, cookie_n
 from feilun.serve.champion import FAILURE_NOTE
 from feilun.serve.errors import ApiError
 from feilun.serve.state import State, state_of
-from feilun.serve.words import LANGUAGES, WORDS
+from feilun.serve.words import LANGUAGES, all_words
 
 __all__ = ["PROGRESS_NOTE", "STAGES", "router", "status"]
 
@@ -49,7 +49,8 @@ async def page(request: Request, token: str | None = None) -> Response:
         return _enter(request, state, token)
     language = language_of(request)
     owner = session_of(request) is not None
-    html = _template().render(language=language, words=WORDS[language], all_words=WORDS, stages=STAGES, owner=owner)
+    words = all_words()
+    html = _template().render(language=language, words=words[language], all_words=words, stages=STAGES, owner=owner)
     return HTMLResponse(
         html, 200 if owner else 401, {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": language}
     )
