@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
-from feilun.serve import feedback, openai, product
+from feilun.serve import chat_api, feedback, openai, product
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.errors import install_handlers
@@ -29,6 +29,14 @@ from feilun.store import Store, uuid7
 from feilun.types import UserError
 
 __all__ = ["Address", "create_app", "run", "serving"]
+
+# One line a room of the server.
+ROUTERS = (
+    openai.router,
+    feedback.router,
+    product.router,
+    chat_api.router,
+)
 
 SERVER_NOTE = "server"
 NUM_WRITERS = 32
@@ -67,9 +75,8 @@ def create_app(home: Path, settings: ServeSettings, *, engine_factory: EngineFac
         openapi_url=None,
     )
     app.state.opening = (home, settings, engine_factory or native_factory)
-    app.include_router(openai.router)
-    app.include_router(feedback.router)
-    app.include_router(product.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_middleware(Headers)
     install_handlers(app)
     return app

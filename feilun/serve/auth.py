@@ -20,7 +20,7 @@ from feilun.serve.errors import ApiError
 from feilun.serve.state import State, state_of
 from feilun.store import Store, principal_of
 
-__all__ = ["SCOPES", "Principal", "authenticate", "check_host", "issue_owner_token", "requires"]
+__all__ = ["SCOPES", "Principal", "authenticate", "check_host", "issue_owner_token", "owner_only", "requires"]
 
 SCOPES = frozenset({"chat", "feedback", "assert_end_user", "exam"})
 OWNER_SCOPES = frozenset({"chat", "feedback", "exam"})
@@ -96,6 +96,13 @@ def requires(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
         return principal
 
     return check
+
+
+async def owner_only(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+    """A route dependency: the owner's own session; ApiError 403 for every key."""
+    if not principal.is_owner:
+        raise ApiError(403, "only the owner's session may do this; a key may not", code="owner_only")
+    return principal
 
 
 def issue_owner_token(store: Store) -> str:

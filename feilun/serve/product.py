@@ -20,7 +20,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from feilun.serve.auth import SESSION_SECONDS, Principal, authenticate, cookie_name, redeem, session_of
+from feilun.serve.auth import SESSION_SECONDS, Principal, cookie_name, owner_only, redeem, session_of
 from feilun.serve.champion import FAILURE_NOTE
 from feilun.serve.errors import ApiError
 from feilun.serve.state import State, state_of
@@ -72,9 +72,7 @@ async def static(name: str) -> Response:
 
 
 @router.get("/api/status")
-async def get_status(request: Request, principal: Annotated[Principal, Depends(authenticate)]) -> JSONResponse:
-    if not principal.is_owner:
-        raise ApiError(403, "only the owner's session may read this", code="owner_only")
+async def get_status(request: Request, _owner: Annotated[Principal, Depends(owner_only)]) -> JSONResponse:
     return JSONResponse(status(state_of(request)), headers={"Cache-Control": "no-store"})
 
 
