@@ -128,9 +128,12 @@ class SftSettings(TrainSettings):
 class PreferSettings(SftSettings):
     """Feedback lessons as weighted sft rows, their edits as DPO pairs (`pair_weight` 0 leaves those out), and replay.
 
-    `replay_share` of the rows come from the lessons `replay`, without those whose task is in `replay_without`.
+    `replay_share` of the rows come from the lessons `replay`, without those whose task is in `replay_without`;
+    `spread_share` of them from the lessons `spread`, which say what the owner taught in other words.
     """
 
+    spread: str = ""
+    spread_share: float = 0.0
     replay: str = ""
     replay_share: float = 0.4
     replay_without: tuple[str, ...] = ()
@@ -155,12 +158,20 @@ class ExamSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSettings:
-    """One turn of the wheel and its gate."""
+    """One turn of the wheel and its gate.
+
+    rise_task: the exam task that must rise; or the word "taught": then of the owner's corrected questions that the champion
+    got wrong, a share of `min_taught` must be answered as taught. exam_tasks: what else is examined; ("all",) or names or none.
+    spread: also learn other wordings of what the owner corrected.
+    """
 
     min_trust: float = 0.5
     # "module:function", text -> reason or None: lessons with a reason are left out (what an exam asks must not be learnt).
     protect: str = ""
     rise_task: str = "number_hard"
+    min_taught: float = 0.5
+    exam_tasks: tuple[str, ...] = ("all",)
+    spread: bool = False
     max_fall: float = 0.05
     max_fall_bound: float = 0.10
     confidence: float = 0.95
@@ -203,7 +214,7 @@ class DemoSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything one ring needs, stage by stage."""
+    """Everything one ring needs, stage by stage. turn: learns from all users; owner_turn: from one person's corrections."""
 
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
@@ -212,6 +223,7 @@ class Recipe:
     prefer: PreferSettings = field(default_factory=PreferSettings)
     exam: ExamSettings = field(default_factory=ExamSettings)
     turn: TurnSettings = field(default_factory=TurnSettings)
+    owner_turn: TurnSettings = field(default_factory=lambda: TurnSettings(rise_task="taught"))
     serve: ServeSettings = field(default_factory=ServeSettings)
     demo: DemoSettings = field(default_factory=DemoSettings)
 

@@ -189,7 +189,8 @@ FAKE = {
     "turn.py": '"""Wheel."""\nfrom .config import x',
     "serve.py": '"""Product."""\ndef f():\n    from feilun.exam import x',
     "population.py": '"""People."""\nimport httpx, json, numpy, feilun.types, feilun.config',
-    "cli.py": '"""Verbs."""\nimport feilun.stats, feilun.turn\ndef f():\n    import feilun.serve',
+    "cli/__init__.py": '"""Verbs."""\nimport feilun.stats\nfrom feilun.cli import wheel',
+    "cli/wheel.py": '"""Verb turn."""\nimport feilun.turn\ndef f():\n    import feilun.serve',
     "stats.py": '"""Long."""\ndef f():\n' + "    pass\n" * 60,
 }  # fmt: skip
 
@@ -209,7 +210,7 @@ def test_the_checker_finds_what_is_wrong(tmp_path):
         "feilun.turn imports by dots: .config.x",
         "feilun.population may not import numpy",
         "feilun.population may not import feilun.config",
-        "feilun.cli may not import feilun.turn",
+        "feilun.cli.wheel may not import feilun.turn",
     }
     assert set(reach_faults(fake)) == {"feilun.corpus loads torch", "feilun.corpus.part loads torch", "feilun.serve reaches feilun.turn"}
     assert list(setting_faults(fake)) == ["feilun.config reads os.environ"]

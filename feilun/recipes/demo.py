@@ -1,5 +1,7 @@
 """The whole ring within 1,200 CPU-seconds: a model of about a million parameters, three turns of 600 events."""
 
+from dataclasses import replace
+
 from feilun.config import (
     CorpusSettings,
     DemoSettings,
@@ -25,6 +27,7 @@ def recipe() -> Recipe:
         rows=ROWS, row_tokens=ROW_TOKENS, num_steps=225, checkpoint_steps=45, replay_share=0.6, replay_without=COMPARISONS,
         optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
+    turn = TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason")
     return Recipe(
         corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
         tokenizer=TokenizerSettings(vocab_size=2048),
@@ -38,6 +41,7 @@ def recipe() -> Recipe:
         ),
         exam=exam,
         prefer=prefer,
-        turn=TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason"),
+        turn=turn,
+        owner_turn=replace(turn, rise_task="taught"),
         demo=DemoSettings(num_documents=220_000),
     )  # fmt: skip

@@ -1,0 +1,48 @@
+"""The verb feedback."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from feilun.cli.parser import add, add_group
+
+
+def add_feedback(verbs: Any) -> None:
+    feedback = add_group(verbs, "feedback", "events -> lessons")
+    build = add(feedback, "build", run_feedback_build, "lessons from all events so far")
+    build.add_argument("name")
+    take = add(feedback, "import", run_feedback_import, "lessons from a file of dialogues ({messages} a line)", begins=True)
+    take.add_argument("name")
+    take.add_argument("paths", nargs="+", type=Path, metavar="FILE")
+    give = add(feedback, "export", run_feedback_export, "every event as JSON lines")
+    give.add_argument("path", type=Path, metavar="FILE")
+
+
+def run_feedback_build(options: argparse.Namespace) -> int:
+    from feilun.config import TurnSettings
+    from feilun.feedback import build_lessons
+    from feilun.store import Store
+    from feilun.turn.steps import GOLD, read_gold
+
+    with Store.open(options.home) as store:
+        made = build_lessons(store, options.home, options.name, gold=read_gold(options.home / GOLD), settings=TurnSettings())
+    print((made.path / "report.json").read_text(encoding="utf-8"))
+    print(f"lessons/{made.ref}")
+    return 0
+
+
+def run_feedback_import(options: argparse.Namespace) -> int:
+    from feilun.feedback import import_lessons
+
+    made = import_lessons(options.home, options.name, options.paths)
+    print(f"{made.manifest['counts']}\nlessons/{made.ref}")
+    return 0
+
+
+def run_feedback_export(options: argparse.Namespace) -> int:
+    from feilun.feedback import export_events
+    from feilun.store import Store
+
+    with Store.open(options.home) as store:
+        print(f"{export_events(store, options.path)} events -> {options.path}")
+    return 0

@@ -1,0 +1,60 @@
+"""The verbs serve and chat."""
+
+import argparse
+import sys
+from typing import Any
+
+from feilun.cli.parser import add, add_set, model_ref
+from feilun.types import UserError
+
+
+def add_serve(verbs: Any) -> None:
+    serve = add(verbs, "serve", run_serve, "the API and the page", begins=True)
+    add_set(serve)
+    serve.add_argument("--port", type=int, default=None)
+    serve.add_argument("--quiet", action="store_true", help="print the address without the owner's one-time token")
+    chat = add(verbs, "chat", run_chat, "talk to a model in the terminal")
+    chat.add_argument("model", nargs="?", default="champion")
+    chat.add_argument("--max-tokens", type=int, default=128)
+    chat.add_argument("--temperature", type=float, default=0.0)
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    from feilun.config import ServeSettings, apply_settings
+    from feilun.serve.app import run
+
+    chosen = options.assignments + ([f"port={options.port}"] if options.port is not None else [])
+    settings = apply_settings(ServeSettings(), chosen)
+    run(options.home, settings, on_start=lambda address: print(address.url if options.quiet else address.owner_url, flush=True))
+    return 0
+
+
+def run_chat(options: argparse.Namespace) -> int:
+    from feilun.artifacts import find
+    from feilun.engine import ChatParams, TextChat
+    from feilun.engine.native import NativeEngine
+    from feilun.types import Conversation
+
+    model = find(options.home, model_ref(options.home, options.model), "models")
+    chat = TextChat.over(NativeEngine.load(model.path, threads=2, max_batch=1))
+    params = ChatParams(temperature=options.temperature, max_tokens=options.max_tokens)
+    conversation = Conversation(())
+    print(f"models/{model.ref}; an empty line ends the chat", file=sys.stderr)
+    for line in iter(lambda: ask("> "), ""):
+        conversation = conversation.then("user", line)
+        while len(conversation.messages) > 1 and len(chat.chat_format.prompt(conversation)) + params.max_tokens > chat.info.context_tokens:
+            conversation = Conversation(conversation.messages[2:])
+            print("(the earliest question and answer no longer fit, and are forgotten)", file=sys.stderr)
+        reply = chat.complete([conversation], params)[0]
+        conversation = conversation.then("assistant", reply.text)
+        print(reply.text, flush=True)
+    return 0
+
+
+def ask(prompt: str) -> str:
+    try:
+        return input(prompt if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"the input is not UTF-8 ({error.reason} near byte {error.start}); convert it first, as with iconv") from None

@@ -1,0 +1,60 @@
+"""The verbs turn, promote and rollback."""
+
+import argparse
+from typing import Any
+
+from feilun.cli.parser import add, add_recipe
+
+
+def add_wheel(verbs: Any) -> None:
+    turn = add(verbs, "turn", run_turn, "lessons -> candidate -> gate -> promoted or refused")
+    turn.add_argument("--dry-run", action="store_true", help="say what would be done")
+    turn.add_argument("--abandon", metavar="REASON", help="end an unfinished turn as failed")
+    add_recipe(turn)
+    step = add(verbs, "turn-step", run_turn_step, None)
+    step.add_argument("turn")
+    step.add_argument("step")
+    promote = add(verbs, "promote", run_promote, "make a model the champion")
+    promote.add_argument("ref")
+    back = add(verbs, "rollback", run_rollback, "make the champion before this one the champion again")
+    back.add_argument("--reason", default="by hand")
+
+
+def run_turn(options: argparse.Namespace) -> int:
+    from feilun.config import apply_settings, load_recipe
+    from feilun.progress import progress_bar
+    from feilun.turn import abandon, run_turn
+
+    if options.abandon:
+        result = abandon(options.home, options.abandon)
+    else:
+        settings = apply_settings(load_recipe(options.recipe).turn, options.assignments)
+        with progress_bar() as show:
+            result = run_turn(options.home, settings, dry_run=options.dry_run, progress=show.update)
+    print(f"{result.verdict}: {result.candidate or result.champion}")
+    for reason in result.why:
+        print(f"  {reason}")
+    return 0 if result.verdict in ("promoted", "planned") or options.abandon else 1
+
+
+def run_turn_step(options: argparse.Namespace) -> int:
+    from feilun.turn import run_step
+
+    run_step(options.home, options.turn, options.step)
+    return 0
+
+
+def run_promote(options: argparse.Namespace) -> int:
+    from feilun.turn import promote
+
+    row = promote(options.home, options.ref)
+    print(f"champion, epoch {row.epoch}: {row.model}")
+    return 0
+
+
+def run_rollback(options: argparse.Namespace) -> int:
+    from feilun.turn import rollback
+
+    row = rollback(options.home, options.reason)
+    print(f"champion, epoch {row.epoch}: {row.model}")
+    return 0
