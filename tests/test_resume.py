@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from train_house import Rows, build_home, copy_home, settings_of, small_model
+from train_house import Rows, build_home, copy_home, settings_of, small_chat, small_model
 
 from feilun.artifacts import Artifact, read_json
 from feilun.config import TrainSettings
 from feilun.train import run
 from feilun.train.data import Mixture, Packer
-from feilun.train.loop import Progress, train_loop
+from feilun.train.evaluate import sample_texts
+from feilun.train.loop import Progress, sample_steps, train_loop
 from feilun.train.objectives import NextToken
 from feilun.train.rundir import StageRun
 from feilun.types import UserError
@@ -54,9 +55,14 @@ def weights(model: Artifact) -> bytes:
     return (model.path / "model.safetensors").read_bytes()
 
 
-def logged_steps(home: Path, stage: str) -> list[int]:
-    (file,) = (home / "runs").glob(f"{stage}-*/metrics.jsonl")
-    return [json.loads(line)["step"] for line in file.read_text().splitlines()]
+def logged_steps(home: Path, stage: str, name: str = "metrics.jsonl") -> list[int]:
+    (file,) = (home / "runs").glob(f"{stage}-*/{name}")
+    return [json.loads(line)["step"] for line in file.read_text().split("\n") if line]
+
+
+def read_samples(home: Path) -> str:
+    (file,) = (home / "runs").glob("pretrain-*/samples.jsonl")
+    return file.read_text(encoding="utf-8")
 
 
 def killed(home: Path, stage: str, step: int, checkpoint_steps: int) -> None:
@@ -80,11 +86,17 @@ def test_a_killed_stage_ends_bit_equal(home: Path, undisturbed: dict[str, Any], 
     (run_path / ".checkpoint.pt.1").write_bytes(b"half a checkpoint of a process that was killed while it wrote")
     with (run_path / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 55, "nl')
+    if stage == "pretrain":
+        with (run_path / "samples.jsonl").open("a") as stream:
+            stream.write('{"step": 55, "prompt": "", "text": "a cut row {}')
 
     made = STAGES[stage](place, settings_of(stage, checkpoint_steps=interval), "made", resume=True, say=quiet)
 
     assert weights(made) == weights(undisturbed[stage][1])
     assert logged_steps(place, stage) == [25, 50, 60]
+    if stage == "pretrain":
+        assert read_samples(place) == read_samples(undisturbed[stage][0])
+        assert sorted(set(logged_steps(place, stage, "samples.jsonl"))) == [0, 15, 30, 45, 60]
     assert not list(run_path.glob("*checkpoint*"))
     assert (run_path / "loss.png").exists()
 
@@ -163,10 +175,10 @@ def light(**changes: Any) -> TrainSettings:
     return TrainSettings(**made | changes)
 
 
-def loop(path: Path, settings: TrainSettings, at: int = -1) -> dict[str, torch.Tensor]:
+def loop(path: Path, settings: TrainSettings, at: int = -1, **asked: Any) -> dict[str, torch.Tensor]:
     model, place = small_model(), StageRun(path)
     path.mkdir(parents=True, exist_ok=True)
-    train_loop(model, Objective(at), settings, place, stage="test")
+    train_loop(model, Objective(at), settings, place, stage="test", **asked)
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
@@ -183,6 +195,31 @@ def test_a_loop_that_dies_three_times_at_random_steps_ends_the_same(tmp_path: Pa
                 loop(tmp_path / f"cut{trial}", light(), rng.randrange(1, 10))
         assert same(loop(tmp_path / f"cut{trial}", light()), whole)
     assert len(list(tmp_path.glob("cut*"))) == 3
+
+
+def test_samples_change_no_weight_and_are_written_once_through_a_kill(tmp_path: Path) -> None:
+    tokenizer = small_chat().tokenizer
+
+    def sample(model: Any) -> list[tuple[str, str]]:
+        return sample_texts(model, tokenizer)
+
+    silent = loop(tmp_path / "silent", light())
+    assert same(loop(tmp_path / "whole", light(), sample=sample), silent)
+    with pytest.raises(KeyboardInterrupt):
+        loop(tmp_path / "cut", light(), 17, sample=sample)
+    assert same(loop(tmp_path / "cut", light(), sample=sample), silent)
+    written = [(tmp_path / name / "samples.jsonl").read_text(encoding="utf-8") for name in ("whole", "cut")]
+    assert written[0] == written[1]
+    rows = [json.loads(line) for line in written[0].split("\n") if line]
+    assert {row["step"] for row in rows} == {0, 15, 30}
+    assert {row["prompt"] for row in rows} == {"小明", "The", "1 + 1 ="}
+    assert not (tmp_path / "silent" / "samples.jsonl").exists()
+
+
+def test_samples_come_close_together_at_first_and_never_too_close() -> None:
+    assert sorted(sample_steps(5000)) == [0, 50, 150, 300, 600, 1250, 2500, 3750, 5000]
+    assert sorted(sample_steps(20)) == [0, 10, 20]
+    assert sorted(sample_steps(1)) == [0, 1]
 
 
 def test_a_run_on_a_budget_fixes_its_steps_once_and_is_a_run_of_that_many(tmp_path: Path) -> None:

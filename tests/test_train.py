@@ -19,7 +19,7 @@ from feilun.model.transformer import Transformer, document_mask
 from feilun.train import loop, run
 from feilun.train.data import Batch, Mixture, Packer, TokenRow, pad_rows
 from feilun.train.derive import count_parameters, derive
-from feilun.train.evaluate import bits_per_byte, each_row_once
+from feilun.train.evaluate import SAMPLE_TOKENS, bits_per_byte, each_row_once, sample_texts
 from feilun.train.objectives import NextToken, PairRow, PairStream, Preference, batch_logprobs, sequence_logprobs
 from feilun.train.sources import LessonRows, ValidationSet, lesson_row
 from feilun.types import Conversation, UserError
@@ -200,6 +200,21 @@ def test_measuring_reads_every_target_once() -> None:
     assert sorted(t for batch in pieces for t in targets(batch)) == sorted(n for ids in rows.rows for n in ids[1:].tolist())
 
 
+def test_samples_are_what_each_prompt_alone_would_greedily_become() -> None:
+    model, tokenizer = small_model(), small_chat().tokenizer
+    end = tokenizer.id_of("<|endoftext|>")
+    found = sample_texts(model, tokenizer)
+    assert len(found) == len({prompt for prompt, _ in found}) == 3
+    for prompt, text in found:
+        ids = start = [end, *tokenizer.encode(prompt)]
+        while len(ids) < len(start) + SAMPLE_TOKENS and end not in ids[len(start) :]:
+            size = len(ids)
+            with torch.no_grad():
+                hidden = model(torch.tensor([ids]), torch.arange(size)[None], torch.ones(1, 1, size, size, dtype=torch.bool).tril())
+            ids = [*ids, int(model.logits(hidden[0, -1]).argmax())]
+        assert text == tokenizer.decode(token for token in ids[len(start) :] if token != end)
+
+
 # --- lessons as rows
 
 
@@ -340,7 +355,7 @@ def test_pretraining_says_what_it_derives_and_measures(trained: Path, tmp_path: 
     assert {file.name for file in path.iterdir()} >= {
         "resolved.json",
         "environment.json",
-        "samples.txt",
+        "samples.jsonl",
         "loss.png",
         "metrics.jsonl",
         "done.json",

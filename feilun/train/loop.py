@@ -29,6 +29,9 @@ __all__ = ["Objective", "Progress", "compute_dtype", "has_compiler", "train_loop
 
 LOG_STEPS = 25
 CALIBRATION_STEPS = 12
+# Babble becomes words in the first few hundred steps of thousands; samples cost about two steps each.
+SAMPLE_SHARES = (0.01, 0.03, 0.06, 0.12, 0.25, 0.5, 0.75)
+SAMPLE_EVERY_STEPS = 10
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # Compilation costs about half a minute; shorter runs do not repay it.
 COMPILE_FROM_STEPS = 100
@@ -57,16 +60,18 @@ class BatchStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`loss` is None where nothing is trained yet (tokens being made)."""
+    """`loss` is None where nothing is trained yet (tokens being made, step 0); `run` names the folder under `runs/`, "" before it."""
 
     stage: str
     step: int
     num_steps: int
     loss: float | None
     eta_seconds: float
+    run: str = ""
 
 
 Report = Callable[[Progress], None]
+Sample = Callable[[Transformer], list[tuple[str, str]]]
 
 
 def compute_dtype(precision: str) -> torch.dtype:
@@ -98,28 +103,51 @@ def wants_compile(settings: TrainSettings, num_steps: int) -> bool:
 
 
 def train_loop(
-    model: Transformer, objective: Objective, settings: TrainSettings, run: StageRun, *, stage: str, progress: Report | None = None
+    model: Transformer,
+    objective: Objective,
+    settings: TrainSettings,
+    run: StageRun,
+    *,
+    stage: str,
+    progress: Report | None = None,
+    sample: Sample | None = None,
 ) -> int:
-    """Train to the last step; return the number of steps. Continues from the run's checkpoint if there is one."""
-    training = Training(model, objective, settings, run, stage, progress)
+    """Train to the last step; return the number of steps. Continues from the run's checkpoint if there is one.
+
+    sample: what the model writes, for `samples.jsonl`; asked at step 0 and some times on the way, and nothing else changes by it.
+    """
+    training = Training(model, objective, settings, run, stage, progress, sample)
     training.resume()
     if not training.num_steps:
         training.fix_horizon()
+    training.begin()
     while training.step < training.num_steps:
         training.advance()
     training.check_weights()
     return training.num_steps
 
 
+def sample_steps(num_steps: int) -> frozenset[int]:
+    """0, the last step, and the steps between where something is to be seen: close together at first, never closer than some steps."""
+    found = [0]
+    for share in SAMPLE_SHARES:
+        step = round(share * num_steps)
+        if step - found[-1] >= SAMPLE_EVERY_STEPS and num_steps - step >= SAMPLE_EVERY_STEPS:
+            found.append(step)
+    return frozenset({*found, num_steps})
+
+
 class Training:
     """The moving parts of one run."""
 
     def __init__(
-        self, model: Transformer, objective: Objective, settings: TrainSettings, run: StageRun, stage: str, progress: Report | None
-    ):
-        self.model, self.settings, self.run, self.stage, self.progress = model, settings, run, stage, progress
+        self, model: Transformer, objective: Objective, settings: TrainSettings, run: StageRun, stage: str, progress: Report | None,
+        sample: Sample | None,
+    ):  # fmt: skip
+        self.model, self.settings, self.run, self.stage, self.progress, self.sample = model, settings, run, stage, progress, sample
         self.optimiser, self.stream = Optimiser(model, settings.optimiser, model.compute_dtype), objective.batches()
         self.step, self.num_steps = 0, settings.num_steps or run.horizon()
+        self.sampled_steps: frozenset[int] = frozenset()
         self.loss_fn = torch.compile(objective.loss) if wants_compile(settings, self.num_steps) else objective.loss
         self.started, self.clock = time.monotonic(), StepClock()
         torch.manual_seed(settings.seed)
@@ -133,7 +161,7 @@ class Training:
             torch.set_rng_state(saved["random"])
             self.step, self.num_steps = saved["step"], saved["num_steps"]
             self.started -= saved["seconds"]
-        self.run.rewind_log(self.step)
+        self.run.rewind_logs(self.step)
 
     def fix_horizon(self) -> None:
         """How many steps the budget pays for, measured once on steps that change nothing, and written down.
@@ -154,6 +182,14 @@ class Training:
         self.optimiser = Optimiser(self.model, self.settings.optimiser, self.model.compute_dtype)
         torch.manual_seed(self.settings.seed)
 
+    def begin(self) -> None:
+        """Say where the run stands before the first step, which may compile for half a minute."""
+        self.sampled_steps = sample_steps(self.num_steps)
+        if not self.step:
+            self.write_samples()
+        if self.step < self.num_steps:
+            self.tell(None)
+
     def backward(self, batch: Any) -> tuple[float, dict[str, Tensor]]:
         loss, metrics = self.loss_fn(self.model, batch)
         value = float(loss.detach())
@@ -172,15 +208,23 @@ class Training:
         self.clock.tick()
         if self.step % LOG_STEPS == 0 or self.step == self.num_steps:
             self.report(value, metrics)
+        self.write_samples()
         if self.step % self.settings.checkpoint_steps == 0 and self.step < self.num_steps:
             self.save()
 
     def report(self, loss: float, metrics: dict[str, Tensor]) -> None:
         figures = {name: round(float(value), 5) for name, value in metrics.items()}
         self.run.log({"step": self.step, **figures, "seconds": round(time.monotonic() - self.started, 2)})
+        self.tell(loss)
+
+    def tell(self, loss: float | None) -> None:
         if self.progress is not None:
             eta_seconds = self.clock.seconds_per_step * (self.num_steps - self.step)
-            self.progress(Progress(self.stage, self.step, self.num_steps, loss, eta_seconds))
+            self.progress(Progress(self.stage, self.step, self.num_steps, loss, eta_seconds, self.run.path.name))
+
+    def write_samples(self) -> None:
+        if self.sample is not None and self.step in self.sampled_steps:
+            self.run.log_samples(self.step, self.sample(self.model))
 
     def save(self) -> None:
         self.check_weights()

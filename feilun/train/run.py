@@ -289,7 +289,8 @@ def carry_out(
     before = None if run.checkpoint.exists() else measure(prepared.model)
     if before:
         write_json(run.path / "before.json", before)
-    num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=told["stage"], progress=telling.progress)
+    sample = None if prepared.chat else lambda model: sample_texts(model, prepared.tokenizer)
+    num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=told["stage"], progress=telling.progress, sample=sample)
     finish(run, prepared, measure, telling.say)
     with draft(home, "models", told["name"], parents=prepared.parents, recipe=told) as work:
         save_model(work.path, prepared.model, prepared.tokenizer, chat=prepared.chat)
@@ -311,7 +312,7 @@ def check_settings(settings: TrainSettings) -> None:
 
 
 def finish(run: StageRun, prepared: Prepared, measure: Callable[[Transformer], dict[str, Any]], say: Say) -> None:
-    """Measurements, samples and the loss plot of a finished run."""
+    """Measurements and the loss plot of a finished run."""
     after = measure(prepared.model)
     if after:
         before = read_json(run.path / "before.json") if (run.path / "before.json").exists() else {}
@@ -319,9 +320,6 @@ def finish(run: StageRun, prepared: Prepared, measure: Callable[[Transformer], d
         for lang, value in after["bits_per_byte"].items():
             first = before.get("bits_per_byte", {}).get(lang)
             say(f"validation bits per byte, {lang}: {'?' if first is None else f'{first:.4f}'} -> {value:.4f}")
-    if not prepared.chat:
-        samples = sample_texts(prepared.model, prepared.tokenizer)
-        (run.path / "samples.txt").write_text("\n\n".join(samples), encoding="utf-8")
     plot_loss(run.path / "metrics.jsonl", run.path / "loss.png")
 
 

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from feilun.artifacts import read_json, write_json
 __all__ = ["StageRun"]
 
 CHECKPOINT = "checkpoint.pt"
+METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 
 
 class StageRun:
@@ -70,16 +71,29 @@ class StageRun:
         write_json(self.path / "horizon.json", {"num_steps": num_steps})
 
     def log(self, row: dict[str, Any]) -> None:
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        append(self.path / METRICS, [row])
 
-    def rewind_log(self, step: int) -> None:
-        """Drop rows after `step`, and a row cut short by a kill: they are about to be measured again."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        temporary = path.with_suffix(".new")
-        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, path)
+    def log_samples(self, step: int, texts: Iterable[tuple[str, str]]) -> None:
+        append(self.path / SAMPLES, [{"step": step, "prompt": prompt, "text": text} for prompt, text in texts])
+
+    def rewind_logs(self, step: int) -> None:
+        """Drop rows after `step`, and a row cut short by a kill: they are about to be written again."""
+        rewind(self.path / METRICS, step)
+        # Step 0 is written at every start from there; a later step's samples stand before its checkpoint.
+        rewind(self.path / SAMPLES, step or -1)
+
+
+def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def rewind(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    # Split at "\n" alone: a sample may hold any other character that Unicode calls a line's end. A row without it was cut.
+    *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    temporary = path.with_suffix(".new")
+    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
