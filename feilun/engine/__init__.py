@@ -3,7 +3,19 @@
 `ENGINES` names the engines; importing this loads none of them and no torch.
 """
 
-from feilun.engine.chat import ChatParams, TextChat, TextDelta
-from feilun.engine.protocol import ENGINES, Engine, EngineClosed, EngineInfo, PromptTooLong, engine_class
+from feilun.engine.chat import Chat, ChatParams, TextChat, TextDelta
+from feilun.engine.protocol import ENGINES, Engine, EngineClosed, EngineFault, EngineInfo, PromptTooLong, engine_class
 
-__all__ = ["ENGINES", "ChatParams", "Engine", "EngineClosed", "EngineInfo", "PromptTooLong", "TextChat", "TextDelta", "engine_class"]
+__all__ = [
+    "ENGINES",
+    "Chat",
+    "ChatParams",
+    "Engine",
+    "EngineClosed",
+    "EngineFault",
+    "EngineInfo",
+    "PromptTooLong",
+    "TextChat",
+    "TextDelta",
+    "engine_class",
+]

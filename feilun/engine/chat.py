@@ -7,24 +7,27 @@ import codecs
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from feilun.chat import ChatFormat
 from feilun.engine.protocol import Engine, EngineInfo
 from feilun.types import Conversation, FinishReason, GenerationRequest, Reply, TokenEvent, UserError
 
-__all__ = ["ChatParams", "TextAssembler", "TextChat", "TextDelta"]
+__all__ = ["Chat", "ChatParams", "TextAssembler", "TextChat", "TextDelta"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatParams:
-    """How to answer. temperature 0 is greedy; `stop` strings end an answer and are not part of it."""
+    """How to answer. temperature 0 is greedy; `stop` strings end an answer and are not part of it.
+
+    max_tokens: at most so many; None is as many as the context, or a remote endpoint, has room for.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    max_tokens: int = 256
+    max_tokens: int | None = 256
 
     def __post_init__(self) -> None:
         if any(not text for text in self.stop):
@@ -33,13 +36,34 @@ class ChatParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
-    """A piece of an answer; the last one has a finish reason. Counts are of this answer so far, in tokens."""
+    """A piece of an answer; the last one has a finish reason. Counts are of this answer so far, in tokens; 0 where nobody says."""
 
     text: str
     finish_reason: FinishReason | None
     prompt_tokens: int
     num_tokens: int
     model: str
+
+
+class Chat(Protocol):
+    """Messages in, text out: an engine with its chat format, or an endpoint elsewhere that knows its own."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def count_prompt(self, conversation: Conversation) -> int | None:
+        """Tokens of a prompt, the assistant's header included; None where only the endpoint could say."""
+        ...
+
+    def complete(self, conversations: Sequence[Conversation], params: ChatParams) -> list[Reply]:
+        """One reply a conversation, in order."""
+        ...
+
+    def stream(self, conversation: Conversation, params: ChatParams, *, request_id: str = "") -> AsyncGenerator[TextDelta, None]:
+        """The answer piece by piece; closing the generator frees its place at once. EngineFault says what went wrong elsewhere."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Piece(NamedTuple):
@@ -117,12 +141,21 @@ class TextChat:
     def info(self) -> EngineInfo:
         return self.engine.info
 
+    def count_prompt(self, conversation: Conversation) -> int:
+        """Tokens of a prompt, the assistant's header included."""
+        return len(self.chat_format.prompt(conversation))
+
+    def close(self) -> None:
+        """Stop serving; running requests end with EngineClosed."""
+        self.engine.close()
+
     def request(self, conversation: Conversation, params: ChatParams, request_id: str = "") -> GenerationRequest:
         """The tokens an engine gets for a conversation."""
+        ids = tuple(self.chat_format.prompt(conversation))
         return GenerationRequest(
             id=request_id or f"chat-{next(self._numbers)}",
-            ids=tuple(self.chat_format.prompt(conversation)),
-            max_tokens=params.max_tokens,
+            ids=ids,
+            max_tokens=max(1, self.info.context_tokens - len(ids)) if params.max_tokens is None else params.max_tokens,
             temperature=params.temperature,
             top_p=params.top_p,
             seed=params.seed,

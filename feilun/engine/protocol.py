@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from feilun.tokenizer import Tokenizer
 from feilun.types import GenerationRequest, TokenEvent, UserError
 
-__all__ = ["ENGINES", "Engine", "EngineClosed", "EngineInfo", "PromptTooLong", "engine_class"]
+__all__ = ["ENGINES", "Engine", "EngineClosed", "EngineFault", "EngineInfo", "PromptTooLong", "engine_class"]
 
 ENGINES = {
     "native": "feilun.engine.native:NativeEngine",
@@ -34,9 +34,20 @@ class EngineClosed(RuntimeError):
     """The engine was closed, or died, before the request was answered."""
 
 
+class EngineFault(RuntimeError):
+    """An engine elsewhere did not answer as it should. The message is for the person who asked: engine, what was found, what to do.
+
+    http_status: what a server says of it; retry_after_seconds: when trying again may help.
+    """
+
+    def __init__(self, message: str, *, http_status: int = 502, retry_after_seconds: int | None = None):
+        super().__init__(message)
+        self.http_status, self.retry_after_seconds = http_status, retry_after_seconds
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """Who answers: the engine's name in ENGINES, the ref of the model it serves, and what it can do."""
+    """Who answers: the engine's name, the ref of the model it serves, and what it can do. Sizes are 0 where nobody says."""
 
     engine: str
     model: str

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from feilun.artifacts import Artifact, find, verify
 from feilun.config import ServeSettings
-from feilun.engine.chat import ChatParams, TextChat
+from feilun.engine.chat import Chat, ChatParams
 from feilun.serve.errors import ApiError
 from feilun.store import ChampionRow, Store
 from feilun.types import Conversation, UserError
@@ -24,7 +24,7 @@ __all__ = ["SERVED_NAMES", "EngineFactory", "Loaded", "Models"]
 
 log = logging.getLogger(__name__)
 
-EngineFactory = Callable[[Path, str, ServeSettings], TextChat]
+EngineFactory = Callable[[Path, str, ServeSettings], Chat]
 
 SERVED_NAMES = ("feilun", "champion")
 WATCH_SECONDS = 0.5
@@ -36,7 +36,7 @@ FAILURE_NOTE = "champion_failure"
 class Loaded:
     """A model in memory. `ref` is "models/name@hash"; `capacity` answers at once are taken, running and queued together."""
 
-    def __init__(self, ref: str, chat: TextChat, capacity: int):
+    def __init__(self, ref: str, chat: Chat, capacity: int):
         self.ref, self.chat, self.capacity = ref, chat, capacity
         self.loaded_at = time.time()
         self._active, self._retired = 0, False
@@ -44,11 +44,12 @@ class Loaded:
 
     @property
     def context_tokens(self) -> int:
+        """0 where only the endpoint knows."""
         return self.chat.info.context_tokens
 
-    def count_prompt(self, conversation: Conversation) -> int:
-        """Tokens of a prompt, the assistant's header included."""
-        return len(self.chat.chat_format.prompt(conversation))
+    def count_prompt(self, conversation: Conversation) -> int | None:
+        """Tokens of a prompt, the assistant's header included; None where only the endpoint could say."""
+        return self.chat.count_prompt(conversation)
 
     def acquire(self, num_answers: int) -> None:
         """Hold the model open for `num_answers` answers until `release`; ApiError 429 when the queue is full."""
@@ -68,7 +69,7 @@ class Loaded:
 
     def _close_when_idle(self) -> None:
         if self._retired and not self._active and self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.chat.engine.close))
+            self._closing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.chat.close))
 
     async def closed(self) -> None:
         if self._closing is not None:
@@ -207,7 +208,7 @@ def full_ref(model: str) -> str:
     return model if model.startswith("models/") else f"models/{model}"
 
 
-def load_chat(home: Path, ref: str, settings: ServeSettings, factory: EngineFactory) -> tuple[Artifact, TextChat]:
+def load_chat(home: Path, ref: str, settings: ServeSettings, factory: EngineFactory) -> tuple[Artifact, Chat]:
     """Verify the artifact, load it and answer once, so that the first reader does not wait; UserError when it is not whole."""
     artifact = find(home, ref, "models")
     if artifact.manifest.get("tombstone"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feilun.engine.chat import ChatParams
+from feilun.engine.protocol import EngineFault
 from feilun.serve.auth import Principal
 from feilun.serve.champion import Loaded
 from feilun.serve.chat_request import ChatCall
@@ -41,7 +42,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
+    """Why it ended early, and how an HTTP answer says so."""
+
     message: str
+    http_status: int = 500
+    code: str = "internal_error"
+    retry_after_seconds: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,7 +69,7 @@ class Answer:
 class Generation:
     """Answers to one call. `run` is the task; `next_event` gives Piece..., then one Ended or Failed."""
 
-    def __init__(self, state: State, call: ChatCall, principal: Principal, model: Loaded, prompt_tokens: int, max_tokens: int):
+    def __init__(self, state: State, call: ChatCall, principal: Principal, model: Loaded, prompt_tokens: int, max_tokens: int | None):
         self.id = f"chatcmpl-{uuid7()}"
         self.created = time.time()
         self.call, self.model, self.principal = call, model, principal
@@ -104,10 +110,10 @@ class Generation:
             await asyncio.get_running_loop().run_in_executor(self._state.writers, self._state.store.record_completion, record)
         except StoreError as error:
             log.error("completion %s could not be recorded: %s", self.id, error)
-            failure = "the answer could not be recorded, so it was withheld; try again"
-        self._events.put_nowait(Ended() if failure is None else Failed(failure))
+            failure = Failed("the answer could not be recorded, so it was withheld; try again")
+        self._events.put_nowait(failure or Ended())
 
-    async def _generate(self) -> str | None:
+    async def _generate(self) -> Failed | None:
         """Run every answer to its end; None, or why they ended early."""
         try:
             if len(self.answers) == 1:
@@ -117,10 +123,14 @@ class Generation:
                     for answer in self.answers:
                         group.create_task(self._answer(answer))
         except asyncio.CancelledError:
-            return "the request was cancelled"
-        except Exception:
+            return Failed("the request was cancelled")
+        except Exception as error:
+            fault = _fault_in(error)
+            if fault is not None:
+                log.warning("%s: %s", self.id, fault)
+                return Failed(str(fault), fault.http_status, "engine_failed", fault.retry_after_seconds)
             log.exception("the engine failed on %s", self.id)
-            return "the engine failed on this request; the server's log says why"
+            return Failed("the engine failed on this request; the server's log says why")
         return None
 
     async def _answer(self, answer: Answer) -> None:
@@ -131,6 +141,7 @@ class Generation:
         async with aclosing(self.model.chat.stream(call.conversation, params, request_id=f"{self.id}-{answer.index}")) as deltas:
             async for delta in deltas:
                 answer.num_tokens = delta.num_tokens
+                self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
                 if delta.text:
                     answer.pieces.append(delta.text)
                     if call.stream:
@@ -164,3 +175,10 @@ class Generation:
         self.model.release(self.call.n)
         self._state.generations.discard(self)
         self._state.in_flight.pop(self.id).set()
+
+
+def _fault_in(error: Exception) -> EngineFault | None:
+    """The fault of an engine elsewhere, if that is all that went wrong: it is told, where our own faults are only logged."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, EngineFault) else None

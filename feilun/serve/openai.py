@@ -68,6 +68,8 @@ async def _prepare(state: State, call: ChatCall, speaker: Principal, model: Load
         prompt_tokens = await asyncio.to_thread(count, conversation)
     else:
         prompt_tokens = count(conversation)
+    if prompt_tokens is None:
+        return Generation(state, call, speaker, model, 0, call.max_tokens)
     room = model.context_tokens - prompt_tokens
     if room < 1:
         message = f"this model's context holds {model.context_tokens} tokens; your messages are {prompt_tokens} and leave no room to answer"
@@ -81,7 +83,7 @@ async def _whole(request: Request, generation: Generation) -> Response:
     try:
         event = await generation.next_event()
         if isinstance(event, Failed):
-            raise ApiError(500, event.message, code="internal_error")
+            raise ApiError(event.http_status, event.message, code=event.code, retry_after_seconds=event.retry_after_seconds)
     finally:
         watcher.cancel()
     return JSONResponse(_completion(generation))
@@ -107,7 +109,7 @@ async def _frames(generation: Generation) -> AsyncIterator[bytes]:
             break
         yield _frame(head, event.index, {"content": event.text})
     if isinstance(event, Failed):
-        yield b"data: " + encode(error_body(500, event.message, code="internal_error")) + b"\n\n" + DONE_FRAME
+        yield b"data: " + encode(error_body(event.http_status, event.message, code=event.code)) + b"\n\n" + DONE_FRAME
         return
     tail = [_frame(head, answer.index, {}, answer.finish_reason) for answer in generation.answers]
     if generation.call.include_usage:
