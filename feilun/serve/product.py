@@ -11,7 +11,7 @@ with INTERVAL = {"mean", "low", "high", "n"}; every field but "stage" may be lef
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,12 @@ router = APIRouter()
 PROGRESS_NOTE = "progress"
 STAGES = ("corpus", "tokenizer", "pretrain", "sft", "exam", "serve", "feedback", "turn")
 HERE = Path(__file__).parent
-STATIC = {"app.js": "text/javascript", "growth.js": "text/javascript", "app.css": "text/css"}
+STATIC = HERE / "static"
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+VIEWS = ("chat", "copy", "growth")
+PARTS = ("turn",)
+THEMES = ("light", "dark")
+WORDS = {f"words-{language}.json": language for language in LANGUAGES}
 
 
 @router.get("/health")
@@ -49,8 +54,11 @@ async def page(request: Request, token: str | None = None) -> Response:
         return _enter(request, state, token)
     language = language_of(request)
     owner = session_of(request) is not None
-    words = all_words()
-    html = _template().render(language=language, words=words[language], all_words=words, stages=STAGES, owner=owner)
+    theme = request.cookies.get("feilun_theme")
+    html = _template().render(
+        language=language, words=all_words()[language], stages=STAGES, owner=owner, theme=theme if theme in THEMES else None,
+        views=_present(VIEWS, ".js"), parts=_present(PARTS, ".js"), styles=_present((*VIEWS, *PARTS), ".css"),
+    )  # fmt: skip
     return HTMLResponse(
         html, 200 if owner else 401, {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": language}
     )
@@ -66,9 +74,18 @@ def _enter(request: Request, state: State, token: str) -> Response:
 
 @router.get("/static/{name}")
 async def static(name: str) -> Response:
-    if name not in STATIC:
+    """A file of the page, by its name in the folder; words-LANGUAGE.json is made of the words."""
+    headers = {"Cache-Control": "no-cache"}
+    if name in WORDS:
+        return JSONResponse(all_words()[WORDS[name]], headers=headers)
+    if name not in {path.name for path in STATIC.iterdir() if path.suffix in MEDIA_TYPES}:
         raise ApiError(404, f"there is no file {name!r}", code="not_found")
-    return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers={"Cache-Control": "no-cache"})
+    return FileResponse(STATIC / name, media_type=MEDIA_TYPES[Path(name).suffix], headers=headers)
+
+
+def _present(names: Sequence[str], suffix: str) -> list[str]:
+    """Those of `names` that have such a file."""
+    return [name for name in names if (STATIC / f"{name}{suffix}").is_file()]
 
 
 @router.get("/api/status")
@@ -101,6 +118,7 @@ def _checked_progress(note: Mapping[str, Any] | None) -> dict[str, Any] | None:
 @cache
 def _template() -> Any:
     environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     return environment.get_template("index.html")
 
 

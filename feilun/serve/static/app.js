@@ -1,252 +1,167 @@
-// The page: polls the status, chats over the same /v1 endpoints as any client, and writes one signal per thumb.
+// The shell: views, status, language, theme, short messages. Each view is a module with mount(root, app), and perhaps
+// onStatus(status), onShow(rest of the address) and onLanguage(); so is each part of the bar.
 
-import { element, renderGrowth, shortRef } from "./growth.js";
+import { api, events, setHtml, signal } from "./api.js";
+import { element, fill, icon, lang, say, setLanguage, speak, tool, word } from "./dom.js";
 
+const POLL_MS = 2000, TOAST_MS = 5000;
 const $ = (id) => document.getElementById(id);
-const WORDS = JSON.parse(document.body.dataset.words);
-const STARTERS = ["9.11 和 9.8 哪个大?", "Which is larger, 9.11 or 9.8?", "3 + 4 = ?"];
-const IDLE_MS = 4000, BUSY_MS = 1000;
+const modules = new Map();
+const tabs = [...document.querySelectorAll("nav [data-view]")];
 
-let language = document.body.dataset.language;
 let status = null;
-let chosenView = null;
-let thread = newId();
-let messages = [];
-let running = null;
+let chosen = false;
+let current = null;
 
-const word = (key) => WORDS[language][key] ?? key;
-
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-// --- language and views
-
-function speak() {
-  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  document.title = word("title");
-  for (const node of document.querySelectorAll("[data-t]")) node.textContent = word(node.dataset.t);
-  for (const node of document.querySelectorAll("[data-placeholder]")) node.placeholder = word(node.dataset.placeholder);
-  for (const node of document.querySelectorAll("[data-vote]")) {
-    node.ariaLabel = node.title = word(node.dataset.vote === "1" ? "good" : "bad");
-  }
-  if (status) render();
-}
-
-$("language").onclick = () => {
-  language = language === "zh" ? "en" : "zh";
-  document.cookie = `feilun_lang=${language}; path=/; max-age=31536000; samesite=strict`;
-  speak();
+const app = {
+  word, fill, element, icon, tool, say, speak, events, signal, setHtml, show, toast, announce, report, load,
+  api: (...call) => api(...call).catch((error) => {
+    if (error.code === "lost") error.message = word("lost");
+    throw error;
+  }),
+  get lang() { return lang(); },
+  get status() { return status; },
 };
 
-function show(view) {
-  for (const name of ["chat", "growth"]) {
-    $(name).hidden = name !== view;
-    $(`view-${name}`).ariaPressed = String(name === view);
-  }
-  if (view === "chat" && matchMedia("(pointer: fine)").matches) $("ask").focus();
+// --- views
+
+/** Show a view; `rest` is what stands behind it in the address: #chat/THREAD. */
+function show(view, rest = "", { replace = false } = {}) {
+  chosen = true;
+  const address = `#${view}${rest && `/${rest}`}`;
+  if (location.hash !== address) history[replace ? "replaceState" : "pushState"](null, "", address);
+  return open(view, rest);
 }
 
-for (const view of ["chat", "growth"]) {
-  $(`view-${view}`).onclick = () => show((chosenView = view));
+async function open(view, rest) {
+  current = view;
+  for (const tab of tabs) {
+    tab.ariaCurrent = tab.dataset.view === view ? "page" : null;
+    $(tab.dataset.view).hidden = tab.dataset.view !== view;
+  }
+  document.body.dataset.view = view;
+  const module = await mount(view, $(view), $(`view-${view}`));
+  if (current === view) module?.onShow?.(rest);
+}
+
+/** A module, mounted once; null when it cannot be loaded, and then its button goes. */
+function mount(name, root, holder) {
+  if (!modules.has(name)) {
+    modules.set(name, start(name, root, holder).catch((error) => {
+      console.warn(name, error);
+      modules.delete(name);
+      holder.hidden = true;
+      return null;
+    }));
+  }
+  return modules.get(name);
+}
+
+async function start(name, root, holder) {
+  const [module] = await Promise.all([import(`./${name}.js`), "style" in holder.dataset && load(`${name}.css`)]);
+  await module.mount(root, app);
+  if (status) module.onStatus?.(status);
+  return module;
+}
+
+/** A style sheet of ours; done when it applies. */
+function load(name) {
+  const href = `/static/${name}`;
+  if (document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    document.head.append(element("link", { rel: "stylesheet", href, onload: resolve, onerror: () => reject(new Error(href)) }));
+  });
+}
+
+function follow() {
+  const [view, rest = ""] = location.hash.slice(1).split(/\/(.*)/s);
+  const known = tabs.some((tab) => tab.dataset.view === view);
+  if (known) chosen = true;
+  const fallback = status && status.state !== "ready" && $("growth") ? "growth" : "chat";
+  return open(known ? view : fallback, known ? rest : "");
 }
 
 // --- status
 
 async function poll() {
-  let wait = IDLE_MS;
   try {
-    const response = await fetch("/api/status");
-    if (response.status === 401) return location.reload();
-    if (!response.ok) throw new Error(response.status);
-    status = await response.json();
-    const turning = status.progress && status.progress.stage !== "done";
-    if (status.state === "starting" || turning || status.arriving) wait = BUSY_MS;
-    render();
-  } catch {
-    say(word("lost"));
+    status = await api("GET", "/api/status");
+    notice(status.failure ? word("champion_failure") + status.failure.error : "");
+    await tell();
+  } catch (error) {
+    if (error.code !== "lost") console.warn(error);
+    notice(word("lost"));
   }
-  setTimeout(poll, wait);
+  setTimeout(poll, POLL_MS);
 }
 
-function say(text) {
-  $("notice").textContent = text;
-  $("notice").hidden = !text;
-}
-
-function render() {
-  const ready = status.state === "ready";
-  $("model").hidden = !ready;
-  if (ready) $("model").textContent = $("model").title = shortRef(status.champion.model);
-  say(status.failure ? word("champion_failure") + status.failure.error : "");
+async function tell() {
   if (document.body.dataset.state !== status.state || !document.body.dataset.seen) {
     document.body.dataset.state = status.state;
     document.body.dataset.seen = "yes";
-    show(chosenView ?? (ready ? "chat" : "growth"));
+    if (!chosen) await follow();
   }
-  $("send").disabled = !ready;
-  renderStarters(ready);
-  renderGrowth(status, word);
+  for (const module of modules.values()) (await module)?.onStatus?.(status);
 }
 
-function renderStarters(ready) {
-  $("starters").hidden = !ready;
-  const wanted = status.progress?.starters?.length ? status.progress.starters : STARTERS;
-  if ($("starters").dataset.shown === wanted.join("\n")) return;
-  $("starters").dataset.shown = wanted.join("\n");
-  $("starters").replaceChildren(...wanted.map((text) => {
-    const button = element("button", text);
-    button.type = "button";
-    button.onclick = () => ask(text);
-    return button;
-  }));
+function notice(text) {
+  if ($("notice").textContent !== text) $("notice").textContent = text;
+  $("notice").hidden = !text;
 }
 
-// --- chat
+// --- short messages
 
-function addTurn(role, text) {
-  $("empty").hidden = true;
-  const node = $("turn").content.firstElementChild.cloneNode(true);
-  const title = node.querySelector("h2");
-  title.dataset.t = role === "user" ? "you" : "model";
-  node.classList.add(role === "user" ? "mine" : "theirs");
-  node.querySelector(".text").textContent = text;
-  $("log").append(node);
-  speak();
-  node.scrollIntoView({ block: "end" });
-  return node;
+/** A line that goes by itself; `action` = {t, onclick} adds one button. */
+function toast(text, action) {
+  const close = () => line.remove();
+  const button = action && element("button", { class: "link", t: action.t, onclick: () => (close(), action.onclick()) });
+  const line = element("p", { class: "toast" }, element("span", {}, text), button);
+  $("toasts").replaceChildren(line);
+  setTimeout(close, TOAST_MS);
 }
 
-async function ask(text) {
-  if (running || !text.trim() || status?.state !== "ready") return;
-  const asked = [...messages, { role: "user", content: text }], home = thread;
-  addTurn("user", text);
-  const node = addTurn("assistant", "");
-  const answer = { id: null, text: "", model: "", reason: null };
-  running = new AbortController();
-  busy(node, true);
-  try {
-    await stream(asked, answer, node, running.signal);
-  } catch (error) {
-    if (error.name === "AbortError") answer.reason = "stopped";
-    else fail(node, answer, error);
-  }
-  running = null;
-  busy(node, false);
-  if (!answer.id || !answer.reason) return;
-  if (home === thread) messages = [...asked, { role: "assistant", content: answer.text }];
-  finish(node, answer);
+/** Say `text` to those who listen to the page. */
+function announce(text) {
+  $("said").textContent = text;
 }
 
-function busy(node, on) {
-  node.classList.toggle("running", on);
-  $("log").ariaBusy = String(on);
-  $("send").hidden = on;
-  $("stop").hidden = !on;
-  if (!on) $("ask").focus();
+/** What went wrong, to the reader. */
+function report(error) {
+  if (error.name !== "AbortError") toast(word("failed") + error.message);
 }
 
-function fail(node, answer, error) {
-  node.classList.add("failed");
-  node.querySelector(".text").textContent = `${answer.text}${answer.text ? "\n" : ""}${word("failed")}${error.message}`;
+// --- language, theme, keys
+
+function setTheme() {
+  const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const root = document.documentElement;
+  const wanted = (root.dataset.theme ?? system) === "dark" ? "light" : "dark";
+  // What the system wants anyway is not kept: it then goes on following the system.
+  if (wanted === system) delete root.dataset.theme;
+  else root.dataset.theme = wanted;
+  document.cookie = `feilun_theme=${wanted === system ? "" : wanted}; path=/; max-age=${wanted === system ? 0 : 31536000}; samesite=strict`;
 }
 
-async function stream(asked, answer, node, signal) {
-  const body = { model: "feilun", messages: asked, stream: true, temperature: 0, metadata: { thread_id: thread } };
-  const response = await fetch("/v1/chat/completions", {
-    method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  });
-  if (!response.ok) throw new Error((await response.json()).error.message);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let rest = "", part = await reader.read(); !part.done; part = await reader.read()) {
-    const frames = (rest + part.value).split("\n\n");
-    rest = frames.pop();
-    frames.forEach((frame) => take(frame, answer));
-    const log = $("log"), following = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-    node.querySelector(".text").textContent = answer.text;
-    if (following) node.scrollIntoView({ block: "end" });
-  }
+async function switchLanguage() {
+  await setLanguage(lang() === "zh" ? "en" : "zh").catch(report);
+  $("language").lang = lang() === "zh" ? "en" : "zh-CN";
+  for (const module of modules.values()) (await module)?.onLanguage?.();
+  if (status) await tell();
 }
 
-function take(frame, answer) {
-  if (!frame.startsWith("data: ") || frame === "data: [DONE]") return;
-  const chunk = JSON.parse(frame.slice(6));
-  if (chunk.error) throw new Error(chunk.error.message);
-  Object.assign(answer, { id: chunk.id, model: chunk.model });
-  for (const choice of chunk.choices) {
-    answer.text += choice.delta.content ?? "";
-    answer.reason = choice.finish_reason ?? answer.reason;
-  }
-}
-
-function finish(node, answer) {
-  const title = node.querySelector("h2"), note = node.querySelector(".note"), votes = node.querySelector(".votes");
-  delete title.dataset.t;
-  title.textContent = shortRef(answer.model);
-  if (answer.reason !== "stop") note.dataset.t = answer.reason === "length" ? "cut" : "stopped";
-  speak();
-  votes.hidden = false;
-  const buttons = [...votes.children];
-  let vote = 0;
-  for (const button of buttons) {
-    button.onclick = async () => {
-      const pressed = Number(button.dataset.vote), wanted = vote === pressed ? 0 : pressed;
-      buttons.forEach((each) => (each.disabled = true));
-      const failure = await thumb(answer.id, wanted).catch((error) => error);
-      if (!failure) vote = wanted;
-      note.dataset.t = { 1: "noted_good", "-1": "noted_bad", 0: "noted_none" }[vote];
-      note.textContent = failure ? word("failed") + failure.message : word(note.dataset.t);
-      buttons.forEach((each) => {
-        each.disabled = false;
-        each.ariaPressed = String(Number(each.dataset.vote) === vote);
-      });
-      button.focus();
-    };
-  }
-}
-
-async function thumb(id, value) {
-  const response = await fetch("/v1/feedback", {
-    method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": newId() },
-    body: JSON.stringify({ target: { id, index: 0 }, kind: "thumb", value }),
-  });
-  if (!response.ok) throw new Error((await response.json()).error.message);
-}
-
-// --- keyboard and buttons
-
-$("composer").onsubmit = (event) => {
-  event.preventDefault();
-  if (running || status?.state !== "ready") return;
-  const text = $("ask").value;
-  $("ask").value = "";
-  ask(text);
-};
-$("stop").onclick = () => running?.abort();
-$("new-chat").onclick = () => {
-  running?.abort();
-  thread = newId();
-  messages = [];
-  $("log").replaceChildren($("empty"));
-  $("empty").hidden = false;
-  show((chosenView = "chat"));
-};
-$("ask").onkeydown = (event) => {
-  // Enter also ends the composing of a Chinese word; that one does not send.
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+for (const tab of tabs) tab.onclick = () => show(tab.dataset.view);
+$("theme").onclick = setTheme;
+$("language").onclick = switchLanguage;
+$("help").onclick = () => import("./help.js").then((module) => module.showHelp(app)).catch(report);
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches?.("textarea, input, select, [contenteditable]");
+  if (event.key === "?" && !typing && !event.ctrlKey && !event.metaKey && !document.querySelector("dialog[open]")) {
     event.preventDefault();
-    $("composer").requestSubmit();
+    $("help").click();
   }
-};
-document.onkeydown = (event) => {
-  if (event.key === "Escape") running?.abort();
-  if (event.key === "/" && !/^(TEXTAREA|INPUT)$/.test(document.activeElement.tagName)) {
-    event.preventDefault();
-    show((chosenView = "chat"));
-    $("ask").focus();
-  }
-};
+});
+addEventListener("popstate", follow);
 
-speak();
+follow();
+for (const part of document.querySelectorAll("[data-part]")) mount(part.dataset.part, part, part);
 poll();

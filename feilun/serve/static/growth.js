@@ -1,18 +1,52 @@
 // The growth view: the wheel, how far it has turned, and the generations it made.
 
-const $ = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
 const STAGES = JSON.parse(document.body.dataset.stages);
+const $ = (id) => document.getElementById(id);
+
+let app = null;
 
 export const shortRef = (ref) => ref.replace(/^models\//, "");
 
-export function element(tag, text, className) {
+export function mount(root, shell) {
+  app = shell;
+  const make = app.element;
+  root.append(
+    make("div", { class: "wheel" },
+      make("div", { class: "ring" }, wheel(), make("p", { class: "centre" }, make("b", { id: "stage" }), make("span", { id: "percent" }))),
+      make("div", { class: "story" },
+        make("h1", { id: "headline", t: "no_model" }), make("p", { id: "subline", t: "no_model_more" }),
+        make("progress", { id: "bar", max: 1, value: 0 }), make("p", { id: "detail", class: "fine" }),
+        make("ol", { id: "stages" }, STAGES.map((stage) => make("li", { t: `stage_${stage}`, data: { stage } }))))),
+    make("h2", { t: "generations" }),
+    make("div", { class: "scroll", tabIndex: 0, role: "region", label: "generations" }, make("table", { id: "generations" })));
+}
+
+export const onStatus = (status) => renderGrowth(status, app.word);
+
+function wheel() {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 200 200");
+  svg.setAttribute("aria-hidden", "true");
+  for (const [i] of STAGES.entries()) svg.append(arc(i, "track", "92 708"), arc(i, "segment", "0 800"));
+  return svg;
+}
+
+function arc(i, name, dashes) {
+  const circle = document.createElementNS(SVG, "circle");
+  const facts = { class: name, cx: 100, cy: 100, r: 82, pathLength: 800, "stroke-dasharray": dashes, "stroke-dashoffset": -100 * i - 4 };
+  for (const [key, value] of Object.entries(facts)) circle.setAttribute(key, value);
+  return circle;
+}
+
+function element(tag, text, className) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;
   if (className) made.className = className;
   return made;
 }
 
-export function renderGrowth(status, word) {
+function renderGrowth(status, word) {
   renderWheel(status, word);
   renderGenerations(status, word);
 }
@@ -22,7 +56,7 @@ function renderWheel(status, word) {
   const progress = status.progress ?? { stage: ready ? "idle" : STAGES[0], fraction: 0, eta_seconds: null, detail: "" };
   const at = progress.stage === "done" ? STAGES.length : STAGES.indexOf(progress.stage);
   const fraction = Math.min(1, Math.max(0, progress.fraction));
-  document.querySelectorAll("[data-segment]").forEach((node, i) => {
+  document.querySelectorAll("#growth .segment").forEach((node, i) => {
     const filled = i < at ? 1 : i === at ? fraction : 0;
     node.setAttribute("stroke-dasharray", `${92 * filled} 800`);
   });

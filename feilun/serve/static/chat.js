@@ -1,0 +1,5 @@
+// The chat view.
+
+export function mount(root, app) {
+  root.append(app.element("p", { t: "empty" }));
+}

@@ -1,0 +1,33 @@
+// Dialogs: the browser's own, which keep the focus inside, close on Esc and give the focus back.
+
+import { element, tool } from "./dom.js";
+
+/** Open a dialog titled by the word `title`; returns the node, which removes itself when closed. */
+export function openDialog(app, title, ...children) {
+  const heading = element("h2", { t: title, id: "dialog-title" });
+  const dialog = element("dialog", { "aria-labelledby": "dialog-title" },
+    element("header", {}, heading, tool("close", "close", () => dialog.close())),
+    element("div", { class: "sheet" }, children));
+  const before = document.activeElement;
+  dialog.onclose = () => {
+    dialog.remove();
+    before?.focus?.();
+  };
+  // A press on the backdrop is a press on the dialog itself.
+  dialog.onclick = (event) => event.target === dialog && dialog.close();
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Ask before something that cannot be undone: true when the reader says yes. */
+export function confirmed(app, question, yes) {
+  return new Promise((resolve) => {
+    let answer = false;
+    const agree = element("button", { class: "primary", t: yes, onclick: () => ((answer = true), dialog.close()) });
+    const dialog = openDialog(app, question, element("p", { class: "choices" },
+      element("button", { class: "plain", t: "cancel", onclick: () => dialog.close() }), agree));
+    dialog.addEventListener("close", () => resolve(answer));
+    agree.focus();
+  });
+}
