@@ -13,6 +13,8 @@ from feilun.engine.echo import EchoEngine
 from feilun.exam.compare import compare
 from feilun.exam.run import read_answers, read_summary, run_exam, summarise
 from feilun.exam.tasks import PrimerTask, holds_token, open_tasks
+from feilun.primer.numbers import holds_reserved_pair
+from feilun.primer.probes import PROBES, STARTERS
 from feilun.stats import wilson
 from feilun.types import Conversation, FinishReason, Reply, Sample, UserError
 
@@ -32,9 +34,11 @@ class Oracle:
         self.knows, self.num_calls = knows, 0
 
     def complete(self, conversations: Sequence[Conversation], params: ChatParams) -> list[Reply]:
-        self.num_calls += 1
         assert params.temperature == 0.0
         assert params.max_tokens == 8
+        if [conversation.messages[-1].text for conversation in conversations] == list(PROBES):
+            return [reply(f"re: {question}") for question in PROBES]
+        self.num_calls += 1
         return [reply(self.say(self.references[conversation])) for conversation in conversations]
 
     def say(self, sample: Sample) -> str:
@@ -136,6 +140,23 @@ def test_an_exam_is_an_artifact_with_answers_and_summary_and_is_found_again(home
     assert chat.num_calls == 1
     run_exam(home, model, split="gate", settings=SETTINGS, tasks=("copying",), chat=chat)
     assert chat.num_calls == 2
+
+
+def test_every_exam_holds_the_probes_which_are_not_scored(home: Path) -> None:
+    made = run_exam(home, publish_model(home, "first"), split="gate", settings=SETTINGS, tasks=("copying",), chat=Oracle(lambda _: True))
+    rows = [json.loads(line) for line in (made.path / "probes.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    assert rows == [{"prompt": question, "reply": f"re: {question}"} for question in PROBES]
+    assert len(read_answers(made)) == 12
+    assert set(read_summary(made)) == {"copying"}
+    assert made.manifest["recipe"]["probes"] == list(PROBES)
+
+
+def test_probes_show_nothing_that_an_exam_asks() -> None:
+    assert 10 <= len(set(PROBES)) == len(PROBES) <= 14
+    assert set(STARTERS) < set(PROBES)
+    assert not any(holds_reserved_pair(question) for question in PROBES)
+    asked = {sample.prompt.messages[-1].text for split in ("gate", "final") for task in open_tasks() for sample in task.samples(split, 402)}
+    assert not asked & set(PROBES)
 
 
 def test_splits_are_other_exams(home: Path) -> None:

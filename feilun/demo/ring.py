@@ -16,6 +16,7 @@ from feilun.demo.children import Server, feilun_command, run_child, spent_cpu_se
 from feilun.demo.report import REPORTS, report_row, table_lines, write_report
 from feilun.demo.stages import FIRST_STAGES, exam_of, open_keys, turn_settings, write_prompt_files
 from feilun.demo.state import DemoState, held, open_state
+from feilun.primer.probes import STARTERS
 from feilun.progress import Bar, progress_bar
 from feilun.serve.auth import issue_owner_token
 from feilun.store import Store, TurnRow
@@ -25,13 +26,6 @@ from feilun.types import UserError
 __all__ = ["parse_progress", "run_demo"]
 
 LABELS = {"tokens": "corpus", "examples": "sft"}
-STARTERS = (
-    "9.11 和 9.8 哪个大?",
-    "Which is larger, 3.9 or 3.14?",
-    "版本 2.10 和版本 2.9 哪个新?",
-    "27 + 58等于多少?",
-    "“三只猫”用英语怎么说?",
-)
 # A child says its refs and its figures as well; the bar and the report show those.
 NOT_SAID = ("{", "models/", "corpus/", "lessons/", "tokenizer/", "tokens/", "exams/")
 

@@ -12,6 +12,7 @@ from feilun.artifacts import Artifact, draft, find, list_artifacts, write_json
 from feilun.config import ExamSettings, resolved
 from feilun.engine.chat import ChatParams, TextChat
 from feilun.exam.tasks import Task, open_tasks
+from feilun.primer.probes import PROBES
 from feilun.stats import mean_interval
 from feilun.types import Conversation, Reply, Sample
 
@@ -20,6 +21,7 @@ __all__ = ["read_answers", "read_summary", "run_exam", "summarise"]
 
 EXAM_THREADS = 2
 SAFE_NAME_CHARS = 48
+ANSWERS, PROBE_REPLIES = "answers.jsonl", "probes.jsonl"
 
 
 class Chat(Protocol):
@@ -36,18 +38,23 @@ class Question(NamedTuple):
 def run_exam(
     home: Path, model_ref: str, *, split: str, settings: ExamSettings, tasks: Sequence[str] = (), chat: Chat | None = None
 ) -> Artifact:
-    """The exam artifact of (model, split, settings, questions): answers.jsonl and summary.json. Found again if it was made before."""
+    """The exam artifact of (model, split, settings, questions), found again if it was made before.
+
+    answers.jsonl and summary.json are the exam; probes.jsonl, rows {"prompt", "reply"}, is there to be read and is not scored.
+    """
     model = find(home, model_ref, "models")
     questions = [Question(task, sample) for task in open_tasks(tuple(tasks)) for sample in task.samples(split, settings.num_samples)]
-    recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks), "questions": fingerprint(questions)}
+    asked = {"questions": fingerprint(questions), "probes": list(PROBES)}
+    recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks), **asked}
     parents = [f"models/{model.ref}"]
     for made in list_artifacts(home, "exams"):
         if list(made.parents) == parents and made.manifest["recipe"] == recipe:
             return made
     with chat_with(model.path, settings) if chat is None else nullcontext(chat) as examined:
-        answers = answer(examined, questions, settings)
+        answers, probes = answer(examined, questions, settings), probe(examined, settings)
     with draft(home, "exams", f"{model.name[:SAFE_NAME_CHARS]}-{split}", parents=parents, recipe=recipe) as work:
-        (work.path / "answers.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answers), encoding="utf-8")
+        for name, rows in ((ANSWERS, answers), (PROBE_REPLIES, probes)):
+            (work.path / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         write_json(work.path / "summary.json", summarise(answers))
     assert work.artifact is not None
     return work.artifact
@@ -89,6 +96,13 @@ def answer(chat: Chat, questions: Sequence[Question], settings: ExamSettings) ->
     return rows
 
 
+def probe(chat: Chat, settings: ExamSettings) -> list[dict[str, str]]:
+    """The primer's probe questions, answered greedily."""
+    params = ChatParams(temperature=0.0, max_tokens=settings.max_tokens)
+    replies = chat.complete([Conversation.of(question) for question in PROBES], params)
+    return [{"prompt": question, "reply": reply.text} for question, reply in zip(PROBES, replies, strict=True)]
+
+
 def summarise(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """{task: {"mean", "low", "high", "n", "reasons": {...}, "cells": {cell: {...}}}} with intervals at 95 %."""
     by_task: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -119,7 +133,7 @@ def count_reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def read_answers(exam: Artifact) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (exam.path / "answers.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line) for line in (exam.path / ANSWERS).read_text(encoding="utf-8").split("\n") if line]
 
 
 def read_summary(exam: Artifact) -> dict[str, Any]:
