@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from feilun.store import CompletionRecord, FeedbackRequest, Store, StoreError, StoreUnavailable, migrations, schema, uuid7
+from feilun.store import CompletionRecord, Conflict, FeedbackRequest, Store, StoreError, StoreUnavailable, migrations, schema, uuid7
 from feilun.store.identity import principal_of, thread_of
 from feilun.types import Decision
 
@@ -281,3 +281,37 @@ def test_sql_stays_in_the_store() -> None:
         if re.search(r"^\s*(import|from) (sqlalchemy|sqlite3)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert speakers == {"store"}
+
+
+def test_a_request_for_a_turn_is_taken_once(home):
+    with Store.open(home) as store:
+        assert store.asked_turn() is None
+        asked = store.ask_turn("owner")
+        assert (store.asked_turn()["id"], store.asked_turn()["by"]) == (asked, "owner")
+        with pytest.raises(Conflict, match="asked for already"):
+            store.ask_turn("owner")
+        turn = store.start_turn({"request": asked})
+        assert store.asked_turn() is None
+        with pytest.raises(Conflict, match="one turn runs at a time"):
+            store.ask_turn("owner")
+        store.finish_turn(turn, "refused", "")
+        with pytest.raises(Conflict, match="has had its turn"):
+            store.start_turn({"request": asked})
+        again = store.ask_turn("owner")
+        store.answer_request(again, "there is no champion")
+        assert store.asked_turn() is None
+        assert store.read_note("turn_request")["answer"]["why"] == "there is no champion"
+        with pytest.raises(Conflict, match="waits for no answer"):
+            store.answer_request(again, "twice")
+
+
+def test_where_a_rollback_would_go(home):
+    with Store.open(home) as store:
+        assert store.rollback_target() is None
+        for model in ("models/a@1", "models/b@1", "models/b@1", "models/c@1"):
+            store.set_champion(model, "")
+        assert store.rollback_target().model == "models/b@1"
+        assert store.rollback("").model == "models/b@1"
+        assert store.rollback_target().model == "models/a@1"
+        store.rollback("")
+        assert store.rollback_target() is None

@@ -32,10 +32,16 @@ def rollback(connection: sa.Connection, reason: str) -> ChampionRow:
     now = current(connection)
     if now is None:
         raise NotFound("there is no champion to roll back from")
-    earlier = [row for row in _stack(history(connection)) if row.model != now.model]
-    if not earlier:
+    target = earlier(connection)
+    if target is None:
         raise NotFound(f"there is no other model before {now.model} to go back to")
-    return _append(connection, now.epoch + 1, earlier[-1].model, reason, earlier[-1].epoch)
+    return _append(connection, now.epoch + 1, target.model, reason, target.epoch)
+
+
+def earlier(connection: sa.Connection) -> ChampionRow | None:
+    """The newest row of another model among those that lead to the champion."""
+    now = current(connection)
+    return next((row for row in reversed(_stack(history(connection))) if now is not None and row.model != now.model), None)
 
 
 def _stack(rows: list[ChampionRow]) -> list[ChampionRow]:

@@ -88,9 +88,12 @@ class Store:
         """seq of the newest event, 0 before the first."""
         return self._database.read(feedback.last_seq)
 
-    def current_votes(self, upto_seq: int | None = None) -> list[CurrentVote]:
-        """What stands now, or stood when `upto_seq` was the newest event; erased events never. In order of seq."""
-        return self._database.read(lambda c: votes.current(c, upto_seq))
+    def current_votes(self, upto_seq: int | None = None, principal: str | None = None) -> list[CurrentVote]:
+        """What stands now, or stood when `upto_seq` was the newest event; erased events never. In order of seq.
+
+        principal: of this rater alone.
+        """
+        return self._database.read(lambda c: votes.current(c, upto_seq, principal))
 
     def edited_threads(self, principal: str, upto_seq: int | None = None) -> frozenset[str]:
         """Threads in which this principal ever gave an edit, standing or not."""
@@ -112,6 +115,10 @@ class Store:
         """Back to the different model before this one; twice goes back two. Raises NotFound when there is none."""
         return self._database.write(lambda c: champion.rollback(c, reason))
 
+    def rollback_target(self) -> ChampionRow | None:
+        """The row that a rollback would go back to; None when there is none."""
+        return self._database.read(champion.earlier)
+
     def candidate(self) -> str | None:
         return self._database.read(champion.candidate)
 
@@ -120,7 +127,10 @@ class Store:
 
     # turns
     def start_turn(self, plan: Mapping[str, Any]) -> str:
-        """The new turn's id. A list under "steps" makes these rows pending at once. Raises Conflict while a turn runs."""
+        """The new turn's id. A list under "steps" makes these rows pending at once.
+
+        Raises Conflict while a turn runs, and when the request that the plan names has had its turn.
+        """
         return self._database.write(lambda c: turns.start(c, plan))
 
     def turn(self, turn_id: str) -> TurnRow:
@@ -133,6 +143,18 @@ class Store:
 
     def unfinished_turn(self) -> TurnRow | None:
         return self._database.read(turns.unfinished)
+
+    def ask_turn(self, by: str) -> str:
+        """Ask for one turn; the request's id. Raises Conflict while one is asked for or not finished."""
+        return self._database.write(lambda c: turns.ask(c, by))
+
+    def asked_turn(self) -> dict[str, Any] | None:
+        """The request {"id", "at", "by"} that waits: no turn's plan names it, and it has no answer."""
+        return self._database.read(turns.asked)
+
+    def answer_request(self, request_id: str, why: str) -> None:
+        """Say why no turn began. It stands under "answer" of the note "turn_request". Raises Conflict when it does not wait."""
+        self._database.write(lambda c: turns.answer(c, request_id, why))
 
     def claim_step(self, turn_id: str, step: str, owner: str, input_hash: str, stale_seconds: float) -> bool:
         """Take the lease of a step. False while another owner's lease is fresh, and when it is done with the same input_hash.

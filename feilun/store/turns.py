@@ -6,17 +6,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from feilun.store import notes
 from feilun.store.identity import uuid7
 from feilun.store.rows import Conflict, NotFound, StepRow, TurnRow
 from feilun.store.schema import steps, turns
 
 END_STATES = ("promoted", "refused", "failed")
+REQUEST = "turn_request"
 
 
 def start(connection: sa.Connection, plan: Mapping[str, Any]) -> str:
     running = unfinished(connection)
     if running:
         raise Conflict(f"turn {running.id} is still running; resume it or finish it first")
+    if plan.get("request") and _has_begun(connection, plan["request"]):
+        raise Conflict(f"request {plan['request']} has had its turn")
     turn_id = uuid7()
     connection.execute(turns.insert().values(id=turn_id, state="running", plan=dict(plan), why="", started=time.time()))
     for step in plan.get("steps", ()):
@@ -54,6 +58,35 @@ def listed(connection: sa.Connection) -> list[TurnRow]:
 def unfinished(connection: sa.Connection) -> TurnRow | None:
     row = connection.execute(turns.select().where(turns.c.state == "running")).mappings().first()
     return _row(connection, row) if row else None
+
+
+def ask(connection: sa.Connection, by: str) -> str:
+    running = unfinished(connection)
+    if running:
+        raise Conflict(f"{running.plan.get('name', 'a turn')} is not finished; one turn runs at a time")
+    if asked(connection):
+        raise Conflict("a turn is asked for already; it begins as soon as somebody who watches takes it")
+    request = {"id": uuid7(), "at": time.time(), "by": by}
+    notes.write(connection, REQUEST, request)
+    return str(request["id"])
+
+
+def asked(connection: sa.Connection) -> dict[str, Any] | None:
+    request = notes.read(connection, REQUEST)
+    if request is None or "answer" in request:
+        return None
+    return None if _has_begun(connection, request["id"]) else request
+
+
+def _has_begun(connection: sa.Connection, request_id: str) -> bool:
+    return any(plan.get("request") == request_id for plan in connection.execute(sa.select(turns.c.plan)).scalars())
+
+
+def answer(connection: sa.Connection, request_id: str, why: str) -> None:
+    request = asked(connection)
+    if request is None or request["id"] != request_id:
+        raise Conflict(f"request {request_id} waits for no answer any more")
+    notes.write(connection, REQUEST, {**request, "answer": {"why": why, "at": time.time()}})
 
 
 def claim(connection: sa.Connection, turn_id: str, step: str, owner: str, input_hash: str, stale_seconds: float) -> bool:

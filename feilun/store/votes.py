@@ -14,19 +14,21 @@ from feilun.types import Consent
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 
 
-def current(connection: sa.Connection, upto_seq: int | None) -> list[CurrentVote]:
-    rows = connection.execute(_joined(upto_seq)).mappings().all()
+def current(connection: sa.Connection, upto_seq: int | None, principal: str | None) -> list[CurrentVote]:
+    rows = connection.execute(_joined(upto_seq, principal)).mappings().all()
     siblings = _sibling_addresses(connection, rows)
     tree = nodes(connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *siblings.values()])
     return [_vote(row, tree, siblings) for row in rows]
 
 
-def _joined(upto_seq: int | None) -> sa.Select[Any]:
+def _joined(upto_seq: int | None, principal: str | None) -> sa.Select[Any]:
     view, newest = vote_spans.c, upto_seq
     ends = (view.replaced_seq, view.superseded_seq)
     stands: list[sa.ColumnElement[bool]] = [end.is_(None) for end in ends]
     if newest is not None:
         stands = [view.seq <= newest, *(end.is_(None) | (end > newest) for end in ends)]
+    if principal is not None:
+        stands.append(view.principal == principal)
     about = completions.c
     answer = (choices.c.completion_id == view.target_id) & (choices.c.choice_index == view.target_index)
     columns = [about.thread_id, about.model, about.parent, about.consent.label("completion_consent"), choices.c.address]
