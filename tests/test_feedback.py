@@ -38,7 +38,7 @@ def vote(seq: int, rater: str, kind: str, value: Any, *, prompt: str = "which?",
 
 def choice(seq: int, rater: str, winner: str, loser: str, outcome: str = "win") -> CurrentVote:
     value = {"over": [{"id": "x", "index": 0}], "outcome": outcome}
-    return vote(seq, rater, "choice", value, answer=winner, over=(Sibling(id="x", index=0, text=loser),))
+    return vote(seq, rater, "choice", value, answer=winner, over=(Sibling(id="x", index=0, text=loser, model="m"),))
 
 
 def texts(votes: Iterable[CurrentVote], rules: LessonRules = LOOSE) -> list[str | None]:

@@ -3,6 +3,7 @@
 database.py opens the file and groups commits; schema.py and migrations.py are its shape; one module a noun holds the queries.
 """
 
+from feilun.store.engines import EngineRow, engine_of
 from feilun.store.identity import principal_of, thread_of, uuid7
 from feilun.store.keys import new_secret
 from feilun.store.rows import (
@@ -33,6 +34,7 @@ __all__ = [
     "CompletionRecord",
     "Conflict",
     "CurrentVote",
+    "EngineRow",
     "Erasure",
     "EventRow",
     "FeedbackRequest",
@@ -49,6 +51,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "TurnRow",
+    "engine_of",
     "new_secret",
     "principal_of",
     "thread_of",

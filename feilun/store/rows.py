@@ -126,11 +126,12 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sibling:
-    """An answer that a choice was made over."""
+    """An answer that a choice was made over, and the model that gave it."""
 
     id: str
     index: int
     text: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

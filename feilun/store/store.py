@@ -5,8 +5,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from feilun.store import champion, completions, erasure, feedback, keys, notes, turns, votes
+from feilun.store import champion, completions, engines, erasure, feedback, keys, notes, turns, votes
 from feilun.store.database import Database
+from feilun.store.engines import EngineRow
 from feilun.store.rows import (
     ChampionRow,
     CompletionRecord,
@@ -186,6 +187,27 @@ class Store:
 
     def read_note(self, key: str) -> dict[str, Any] | None:
         return self._database.read(lambda c: notes.read(c, key))
+
+    # engines elsewhere
+    def add_engine(self, row: EngineRow) -> EngineRow:
+        """Raises Conflict while an engine has that name, and for ever when it spoke from another URL. The row as it stands then."""
+        return self._database.write(lambda c: engines.add(c, row))
+
+    def engine(self, name: str) -> EngineRow:
+        """Raises NotFound, for a removed one too."""
+        return self._database.read(lambda c: engines.by_name(c, name))
+
+    def engines(self) -> list[EngineRow]:
+        """Oldest first, removed ones left out."""
+        return self._database.read(engines.listed)
+
+    def change_engine(self, name: str, *, teach: bool | None = None, model: str | None = None) -> EngineRow:
+        """None leaves a field as it is. Raises NotFound."""
+        return self._database.write(lambda c: engines.change(c, name, teach=teach, model=model))
+
+    def remove_engine(self, name: str) -> None:
+        """Its answers stay, and teach no more. Raises NotFound."""
+        self._database.write(lambda c: engines.remove(c, name))
 
     # erasure
     def forget(self, principal: str) -> Erasure:

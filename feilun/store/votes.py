@@ -1,7 +1,7 @@
 """What stands: the view of current votes joined with the answers they are about. Lessons, pages and gates all read this."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,10 +14,19 @@ from feilun.types import Consent
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 
 
+class Spoken(NamedTuple):
+    """Where an answer stands in the tree, and which model gave it."""
+
+    address: str
+    model: str
+
+
 def current(connection: sa.Connection, upto_seq: int | None, principal: str | None) -> list[CurrentVote]:
     rows = connection.execute(_joined(upto_seq, principal)).mappings().all()
-    siblings = _sibling_addresses(connection, rows)
-    tree = nodes(connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *siblings.values()])
+    siblings = _siblings(connection, rows)
+    tree = nodes(
+        connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *(spoken.address for spoken in siblings.values())]
+    )
     return [_vote(row, tree, siblings) for row in rows]
 
 
@@ -36,16 +45,17 @@ def _joined(upto_seq: int | None, principal: str | None) -> sa.Select[Any]:
     return sa.select(vote_spans, *columns).select_from(joined).where(*stands, about.erased == 0).order_by(view.seq)
 
 
-def _sibling_addresses(connection: sa.Connection, rows: Any) -> dict[tuple[str, int], str]:
+def _siblings(connection: sa.Connection, rows: Any) -> dict[tuple[str, int], Spoken]:
     wanted = {(item["id"], item["index"]) for row in rows if row["kind"] == "choice" for item in row["value"]["over"]}
+    joined = sa.select(choices, completions.c.model).join(completions, completions.c.id == choices.c.completion_id)
     found = {}
     for completion_id in sorted({completion_id for completion_id, _ in wanted}):
-        for choice in connection.execute(choices.select().where(choices.c.completion_id == completion_id)):
-            found[completion_id, choice.choice_index] = choice.address
+        for choice in connection.execute(joined.where(choices.c.completion_id == completion_id)):
+            found[completion_id, choice.choice_index] = Spoken(choice.address, choice.model)
     return {key: found[key] for key in sorted(wanted)}
 
 
-def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[str, int], str]) -> CurrentVote:
+def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[str, int], Spoken]) -> CurrentVote:
     same = ("seq", "id", "at", "principal", "target_id", "target_index", "kind", "value", "thread_id", "model")
     over = [(item["id"], item["index"]) for item in row["value"]["over"]] if row["kind"] == "choice" else []
     return CurrentVote(
@@ -54,8 +64,12 @@ def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[
         consent=min(Consent(row["consent"]), Consent(row["completion_consent"]), key=NARROWEST_FIRST.index),
         prompt=tuple(chain(tree, row["parent"])),
         answer=text_of(tree[row["address"]].parts),
-        over=tuple(Sibling(id=key[0], index=key[1], text=text_of(tree[siblings[key]].parts)) for key in over),
+        over=tuple(_sibling(key, tree, siblings[key]) for key in over),
     )
+
+
+def _sibling(key: tuple[str, int], tree: Mapping[str, Node], spoken: Spoken) -> Sibling:
+    return Sibling(id=key[0], index=key[1], text=text_of(tree[spoken.address].parts), model=spoken.model)
 
 
 def edited_threads(connection: sa.Connection, principal: str, upto_seq: int | None) -> frozenset[str]:

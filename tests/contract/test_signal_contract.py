@@ -24,7 +24,7 @@ def vote(kind: str, value: Any) -> CurrentVote:
     return CurrentVote(
         seq=1, id="e1", at=0.0, principal="key:app/ann", target_id="c1", target_index=0, kind=kind, value=value, reason=(),
         consent=Consent.IMPROVE, thread_id="t", model="m", prompt=({"role": "user", "content": "a question"},), answer="an answer",
-        over=(Sibling(id="c2", index=0, text="another answer"),) if kind == "choice" else (),
+        over=(Sibling(id="c2", index=0, text="another answer", model="m"),) if kind == "choice" else (),
     )  # fmt: skip
 
 
