@@ -14,6 +14,7 @@ from feilun.artifacts import draft as draft_artifact
 from feilun.feedback.ballot import Ballot
 from feilun.feedback.opinions import normalise, prompt_of
 from feilun.feedback.signals import SIGNALS, Draft
+from feilun.feedback.terms import within_terms
 from feilun.feedback.trust import RaterTrust, rater_trust
 from feilun.store import CurrentVote, Store
 from feilun.types import Consent, is_held_out
@@ -52,12 +53,16 @@ class Lesson:
 
 
 class Curated(NamedTuple):
-    """lessons in order of seq; dropped and signals: events by reason; trust: of every rater that may teach."""
+    """lessons in order of seq; dropped and signals: events by reason; trust: of every rater that may teach.
+
+    num_pairs_withheld: pairs that these lessons lost to the terms of another engine.
+    """
 
     lessons: list[Lesson]
     dropped: Counter[str]
     signals: Counter[str]
     trust: dict[str, RaterTrust]
+    num_pairs_withheld: int
 
 
 def build_lessons(
@@ -78,17 +83,20 @@ def build_lessons(
     Rows stand in an order of content: which of two users' requests came first by a hair must not change what is trained.
     report.json: how many events were used, counted only, or dropped, and why; the trust of every rater, by hash.
     gold: question -> accepted answers, for trust alone. settings: its min_trust takes the place of the one in `rules`.
+    Answers of an engine elsewhere teach only while the owner's word stands that its terms allow it; the recipe says whose it was.
     protect: names the reason why a text must not be learnt (an exam asks it, say), or None; such lessons are counted drops.
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = rules or LessonRules()
     least = rules.min_trust if settings is None else settings.min_trust
     votes = store.current_votes(newest)
-    curated = curate(votes, gold, LessonRules(**{**asdict(rules), "min_trust": least}), store.edited_threads(OWNER, newest))
+    terms = {engine.name: engine.teach for engine in store.engines()}
+    teaching = frozenset(name for name, allowed in terms.items() if allowed)
+    curated = curate(votes, gold, LessonRules(**{**asdict(rules), "min_trust": least}), store.edited_threads(OWNER, newest), teaching)
     if protect is not None:
         curated = curated._replace(lessons=_unprotected(curated.lessons, protect, curated.dropped))
     curated.dropped.update(_gone(store, newest, votes))
-    recipe = {"upto_seq": newest, "rules": {**asdict(rules), "min_trust": least}, "gold": _digest(gold or {})}
+    recipe = {"upto_seq": newest, "rules": {**asdict(rules), "min_trust": least}, "gold": _digest(gold or {}), "terms": terms}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
         in_order = sorted(curated.lessons, key=_content)
         _write_rows(work.path / "sft.jsonl", sft_rows(in_order))
@@ -137,8 +145,12 @@ def curate(
     gold: Mapping[str, tuple[str, ...]] | None,
     rules: LessonRules,
     owner_edited: frozenset[str] = frozenset(),
+    teaching: frozenset[str] = frozenset(),
 ) -> Curated:
-    """Which votes teach, and what. Nothing that a held-out or unwilling person said has any effect, not even on trust."""
+    """Which votes teach, and what. Nothing that a held-out or unwilling person said has any effect, not even on trust.
+
+    teaching: the engines elsewhere whose terms let a model be taught with their answers.
+    """
     dropped: Counter[str] = Counter()
     eligible = []
     for vote in sorted(votes, key=lambda vote: vote.seq):
@@ -152,12 +164,18 @@ def curate(
     trust = rater_trust(eligible, gold)
     believed = [vote for vote in eligible if trust[vote.principal].weight >= rules.min_trust]
     dropped["low_trust"] += len(eligible) - len(believed)
-    lessons, signals = _teach(believed, trust, dropped)
+    lessons, signals = _teach(believed, trust, teaching, dropped)
     lessons = _cap(_collapse(lessons, dropped), rules, dropped)
-    return Curated(lessons, +dropped, +signals, trust)
+    return Curated(lessons, +dropped, +signals, trust, sum(map(_num_withheld, lessons)))
 
 
-def _teach(votes: Sequence[CurrentVote], trust: Mapping[str, RaterTrust], dropped: Counter[str]) -> tuple[list[Lesson], Counter[str]]:
+def _num_withheld(lesson: Lesson) -> int:
+    return len(SIGNALS[lesson.vote.kind].lessons(lesson.vote).pairs) - len(lesson.draft.pairs)
+
+
+def _teach(
+    votes: Sequence[CurrentVote], trust: Mapping[str, RaterTrust], teaching: frozenset[str], dropped: Counter[str]
+) -> tuple[list[Lesson], Counter[str]]:
     weights = {rater: known.weight for rater, known in trust.items()}
     ballot = Ballot(votes, weights)
     lessons: list[Lesson] = []
@@ -167,11 +185,13 @@ def _teach(votes: Sequence[CurrentVote], trust: Mapping[str, RaterTrust], droppe
         made = signal.lessons(vote)
         if made.text is None:
             signals[made.counted] += 1
+        elif (kept := within_terms(vote, made, teaching)) is None:
+            dropped["terms"] += 1
         elif verdict := ballot.objection(vote, made):
             dropped[verdict] += 1
         else:
             weight = weights[vote.principal] * signal.trust * made.share
-            lessons.append(Lesson(vote=vote, draft=made, weight=weight, events=(vote.id,)))
+            lessons.append(Lesson(vote=vote, draft=kept, weight=weight, events=(vote.id,)))
     return lessons, signals
 
 
@@ -256,6 +276,7 @@ def _report(curated: Curated) -> dict[str, Any]:
         "dropped": dict(sorted(curated.dropped.items())),
         "num_rows": len(curated.lessons),
         "num_pairs": sum(len(lesson.draft.pairs) for lesson in curated.lessons),
+        "num_pairs_withheld": curated.num_pairs_withheld,
         "raters": dict(sorted(raters.items())),
     }
 
