@@ -227,9 +227,21 @@ def test_each_turn_has_settings_of_its_own(home):
 FIGURE = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 400, "reasons": {}, "cells": {"1-2": {"mean": 0.25}}}
 
 
-def generation(name: str, verdict: str, why: str = "") -> dict:
+BLIND = {
+    "against": "first",
+    "wins": 6,
+    "losses": 4,
+    "ties": 3,
+    "both_bad": 1,
+    "users": 5,
+    "share": {"mean": 0.6, "low": 0.5, "high": 0.7, "n": 10},
+}
+
+
+def generation(name: str, verdict: str, why: str = "", blind: dict | None = None) -> dict:
     exams = dict.fromkeys(("number_hard", "number_near", "copying"), FIGURE)
-    return {"name": name, "model": f"models/{name}@1", "verdict": verdict, "why": why, "acceptance": FIGURE, "exams": exams}
+    about = {"acceptance": FIGURE, "exams": exams, "blind": blind}
+    return {"name": name, "model": f"models/{name}@1", "verdict": verdict, "why": why, **about}
 
 
 def test_the_champion_is_the_last_that_was_promoted():
@@ -241,10 +253,26 @@ def test_the_champion_is_the_last_that_was_promoted():
     assert "1-2 0.25" in lines[5]
 
 
+def test_blind_choices_are_told_with_what_was_not_decided():
+    rows = [generation("first", "first"), generation("turn 1", "promoted", blind=BLIND)]
+    said = "turn 1 wins 0.60 of the blind choices against first (0.50 to 0.70, n = 10; 3 ties, 1 both bad)"
+    assert said in table_lines(rows)
+    assert said.removeprefix("turn 1 ") in page(report_of(rows))
+    none = {**BLIND, "wins": 0, "losses": 0, "share": {"mean": None, "low": None, "high": None, "n": 0}}
+    rows[1]["blind"] = none
+    assert "turn 1 against first: no choice was decided (3 ties, 1 both bad)" in table_lines(rows)
+    assert "None" not in page(report_of(rows))
+    del rows[1]["blind"]  # a report from before there were any
+    assert "no choice" not in "".join(table_lines(rows)) + page(report_of(rows))
+
+
+def report_of(rows: list[dict]) -> dict:
+    return {"generations": rows, **dict.fromkeys(("seed", "events", "cpu_seconds", "seconds", "champion"), 0), "machine": "<i>"}
+
+
 def test_the_page_says_what_it_is_given_and_nothing_else():
     row = generation("<b>first</b>", "first", "a < b & <script>alert(1)</script>")
-    report = {"generations": [row], **dict.fromkeys(("seed", "events", "cpu_seconds", "seconds", "champion"), 0), "machine": "<i>"}
-    written = page(report)
+    written = page(report_of([row]))
     assert "<script>" not in written
     assert "<b>" not in written
     assert "<i>" not in written

@@ -22,11 +22,13 @@ Row = dict[str, Any]
 LENGTH_RULE = {"longer": 0.0, "shorter": 1.0, "equal": 0.5}
 
 
-def report_row(name: str, model: str, verdict: str, why: str, exam: Artifact, measured: Mapping[str, Any]) -> Row:
-    """One generation; each exam key also holds its cells and the reasons of its answers."""
+def report_row(
+    name: str, model: str, verdict: str, why: str, exam: Artifact, measured: Mapping[str, Any], blind: Mapping[str, Any] | None
+) -> Row:
+    """One generation; each exam key also holds its cells and the reasons of its answers; blind: against the champion it challenged."""
     return {
         "name": name, "model": model, "verdict": verdict, "why": why, "acceptance": measured["acceptance"],
-        "acceptance_without_number_order": measured["without_number_order"], "exams": read_summary(exam),
+        "acceptance_without_number_order": measured["without_number_order"], "exams": read_summary(exam), "blind": blind,
     }  # fmt: skip
 
 
@@ -73,16 +75,34 @@ def machine() -> str:
 
 def table_lines(rows: Sequence[Row]) -> list[str]:
     keys = list(rows[0]["exams"])
-    lines = ["", "generation  verdict   accept  " + "  ".join(f"{key:>13}" for key in keys)]
+    lines = ["", "generation  verdict   accept  blind  " + "  ".join(f"{key:>13}" for key in keys)]
     for row in rows:
         cells = "  ".join(f"{row['exams'][key]['mean']:13.3f}" for key in keys)
-        lines.append(f"{row['name']:10}  {row['verdict']:8}  {row['acceptance']['mean']:6.3f}  {cells}")
+        lines.append(f"{row['name']:10}  {row['verdict']:8}  {row['acceptance']['mean']:6.3f}  {blind_share(row):>5}  {cells}")
+    lines += [f"{row['name']} {line}" for row in rows if (line := blind_line(row))]
     cells_line = champion_row(rows)["exams"]
     for key in ("number_hard", "number_near"):
         parts = ", ".join(f"{cell} {part['mean']:.2f}" for cell, part in cells_line[key]["cells"].items())
         rule = "1.00 everywhere" if key == "number_hard" else ", ".join(f"{c} {v:.2f}" for c, v in LENGTH_RULE.items())
         lines.append(f"{key} of the champion by cell: {parts}   (a rule by length alone: {rule})")
     return lines
+
+
+def blind_share(row: Row) -> str:
+    blind = row.get("blind")
+    return "-" if not blind or not blind["share"]["n"] else f"{blind['share']['mean']:.2f}"
+
+
+def blind_line(row: Row) -> str:
+    """Of whom the share is, and what stands beside it: choices that were not decided."""
+    blind = row.get("blind")
+    if not blind:
+        return ""
+    share, undecided = blind["share"], f"{blind['ties']} ties, {blind['both_bad']} both bad"
+    if not share["n"]:
+        return f"against {blind['against']}: no choice was decided ({undecided})"
+    bounds = f"{share['low']:.2f} to {share['high']:.2f}"
+    return f"wins {share['mean']:.2f} of the blind choices against {blind['against']} ({bounds}, n = {share['n']}; {undecided})"
 
 
 def draw(target: Path, rows: Sequence[Row]) -> None:
@@ -115,7 +135,7 @@ def page(report: Mapping[str, Any]) -> str:
     """One self-contained file beside report.png."""
     rows: Sequence[Row] = report["generations"]
     keys = list(rows[0]["exams"])
-    head = "".join(f"<th>{html.escape(key)}</th>" for key in ("generation", "verdict", "acceptance", *keys))
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in ("generation", "verdict", "acceptance", "blind choices", *keys))
     body = "".join(table_row(row, keys) for row in rows)
     facts = {k: report[k] for k in ("seed", "events", "cpu_seconds", "seconds", "machine", "champion")}
     return (
@@ -126,13 +146,22 @@ def page(report: Mapping[str, Any]) -> str:
         "td:first-child,th:first-child{text-align:left}small{opacity:.7}img{max-width:100%;background:#fff}</style>"
         "<h1>One ring: from text to the next, better model</h1>"
         f"<p>{html.escape(json.dumps(facts, ensure_ascii=False))}</p><table><tr>{head}</tr>{body}</table>"
-        "<p><small>Shares with 95 % intervals; exams on split final, acceptance by held-out users, clustered by user.</small></p>"
+        "<p><small>Shares with 95 % intervals; exams on split final, acceptance and blind choices by held-out users, clustered by user."
+        " A blind choice is between the answers of two generations to one question; the share is wins of wins and losses.</small></p>"
         "<img src=report.png alt='accuracy and acceptance by generation'></html>\n"
     )
 
 
 def table_row(row: Row, keys: Sequence[str]) -> str:
-    shares = (row["acceptance"], *(row["exams"][key] for key in keys))
-    figures = "".join(f"<td>{f['mean']:.3f}<br><small>{f['low']:.2f} to {f['high']:.2f}</small></td>" for f in shares)
+    blind = row.get("blind")
+    shares = [row["acceptance"], blind["share"] if blind else None, *(row["exams"][key] for key in keys)]
+    figures = "".join(f"<td>{figure_cell(share)}</td>" for share in shares)
     name, why, verdict = (html.escape(row[key]) for key in ("name", "why", "verdict"))
-    return f"<tr><td>{name}<br><small>{why}</small></td><td>{verdict}</td>{figures}</tr>"
+    told = f"<br><small>{html.escape(blind_line(row))}</small>" if blind else ""
+    return f"<tr><td>{name}<br><small>{why}</small>{told}</td><td>{verdict}</td>{figures}</tr>"
+
+
+def figure_cell(share: Mapping[str, Any] | None) -> str:
+    if not share or share["mean"] is None:
+        return "-"
+    return f"{share['mean']:.3f}<br><small>{share['low']:.2f} to {share['high']:.2f}</small>"

@@ -67,6 +67,7 @@ class Ring:
         self.home = state.home
         self.keys = open_keys(self.home)
         self.rows: list[dict[str, Any]] = []
+        self.run = ""
         self.cpu_mark, self.clock_mark = 0.0, time.monotonic()
         state.starts += 1
         state.save()
@@ -78,7 +79,7 @@ class Ring:
                 self.once(stage, partial(self.make, stage))
             self.once("prompts", lambda: write_prompt_files(self.state, self.recipe))
             self.once("champion", self.first_champion)
-            self.generation("first", self.state.refs["sft"], "first", "made from the primer's examples")
+            self.generation("first", self.state.refs["sft"], "first", "made from the primer's examples", None)
             for number in range(1, self.recipe.demo.turns + 1):
                 self.one_turn(number)
             self.finish()
@@ -91,14 +92,18 @@ class Ring:
     def make(self, stage: str) -> str:
         label = LABELS.get(stage, stage)
         self.tell(label, 0.0)
-        return run_child(feilun_command(self.home, "demo-stage", stage), label=f"stage {stage}", on_line=self.listener(label))
+        made = run_child(feilun_command(self.home, "demo-stage", stage), label=f"stage {stage}", on_line=self.listener(label))
+        self.run = ""
+        return made
 
     def one_turn(self, number: int) -> None:
         """Users speak, then the wheel turns, then the candidate is examined and measured, promoted or not."""
         self.once(f"events-{number}", lambda: self.visit(number))
         result = self.once(f"turn-{number}", lambda: self.wheel(number))
         # Where there was nothing to learn from there is no candidate, and the champion's figures stand for the turn.
-        self.generation(f"turn {number}", result["candidate"] or result["champion"], result["verdict"], "; ".join(result["why"]))
+        challenged = result["champion"] if result["candidate"] else None
+        model, why = result["candidate"] or result["champion"], "; ".join(result["why"])
+        self.generation(f"turn {number}", model, result["verdict"], why, challenged)
 
     def visit(self, number: int) -> dict[str, Any]:
         demo, options = self.recipe.demo, self.state.told
@@ -135,15 +140,17 @@ class Ring:
             "--users", str(demo.num_users), "--hostile", str(demo.num_hostile),
         ]  # fmt: skip
 
-    def generation(self, name: str, model: str, verdict: str, why: str) -> None:
-        """Examine on split "final", let held-out users judge, and add the row."""
-        slug = name.replace(" ", "-")
-        acceptance = self.home / f"acceptance-{slug}.json"
+    def generation(self, name: str, model: str, verdict: str, why: str, challenged: str | None) -> None:
+        """Examine on split "final", let held-out users judge it and choose between it and the champion it challenged, and add the row."""
+        slug = slug_of(name)
+        acceptance = self.acceptance_file(name)
         self.once(f"final-{slug}", lambda: self.exam(model))
         self.once(f"acceptance-{slug}", lambda: self.measure(model, acceptance))
         exam = exam_of(self.home, model, self.recipe.exam)
         assert exam is not None
-        self.rows.append(report_row(name, model, verdict, why, exam, read_json(acceptance)))
+        before = next((row["name"] for row in self.rows if row["model"] == challenged), None)
+        blind = None if before is None else self.once(f"blind-{slug}", lambda: self.blind(before, name))
+        self.rows.append(report_row(name, model, verdict, why, exam, read_json(acceptance), blind))
         self.tell("turn", 1.0)
 
     def exam(self, model: str) -> str:
@@ -155,6 +162,15 @@ class Ring:
         ref = find(self.home, model, "models").ref
         command = [*self.people(self.keys["examiner"], "measure.jsonl"), "--measure", "--model", ref, "--out", str(target)]
         return dict(json.loads(run_child(command, label="the held-out users", on_line=self.listener("feedback"))))
+
+    def acceptance_file(self, name: str) -> Path:
+        return self.home / f"acceptance-{slug_of(name)}.json"
+
+    def blind(self, before: str, after: str) -> dict[str, Any]:
+        """What the held-out users choose between two generations; their judgements stand already, so nobody is asked again."""
+        files = [str(self.acceptance_file(name)) for name in (before, after)]
+        command = [sys.executable, "-m", "feilun.population.blind", *files]
+        return {"against": before, **json.loads(run_child(command, label="the blind choices"))}
 
     def once(self, step: str, work: Callable[[], Any]) -> Any:
         """The result of a step, done now or before; its cost is added once."""
@@ -188,6 +204,7 @@ class Ring:
                 return
             total = row.get("total") or row.get("events") or 0
             loss = f", loss {row['loss']:.3f}" if "loss" in row else ""
+            self.run = row.get("run", "")
             self.bar.show(f"{label}{loss}", row["done"], total, row.get("eta"))
             self.tell(label, row["done"] / total if total else 0.0, row.get("eta"))
 
@@ -200,7 +217,8 @@ class Ring:
     def tell(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         """What the page shows."""
         self.store.note("progress", {
-            "stage": stage, "fraction": fraction, "eta_seconds": eta_seconds, "detail": "", "table": self.rows, "starters": STARTERS,
+            "stage": stage, "fraction": fraction, "eta_seconds": eta_seconds or None, "detail": "", "table": self.rows,
+            "starters": STARTERS, "corpus": self.state.refs.get("corpus", ""), "run": self.run,
         })  # fmt: skip
 
     def finish(self) -> None:
@@ -211,6 +229,10 @@ class Ring:
         self.state.refs["report"] = REPORTS[0]
         self.state.save()
         self.tell("done", 1.0)
+
+
+def slug_of(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def parse_progress(line: str) -> dict[str, Any] | None:

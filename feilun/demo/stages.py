@@ -183,7 +183,7 @@ def reporter() -> Callable[[Any], None]:
     """Training progress as JSON lines, which the parent turns into a bar and a note for the page."""
 
     def report(progress: Any) -> None:
-        row = {"done": progress.step, "total": progress.num_steps, "eta": progress.eta_seconds}
+        row = {"done": progress.step, "total": progress.num_steps, "eta": progress.eta_seconds, "run": progress.run}
         if progress.loss is not None:
             row["loss"] = progress.loss
         print("@" + json.dumps(row), flush=True)

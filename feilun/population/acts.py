@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from feilun.population.people import Judgement, Person, Prompt, judge
+from feilun.population.people import Judgement, Person, Prompt, judge, prefer
 
 __all__ = ["CONTROLS", "Act", "Control", "Draw", "Event", "choose", "plan_events", "react"]
 
@@ -142,12 +142,8 @@ def choose(event: Event, replies: tuple[str, str], control: Control = "none") ->
     if control == "no_number" and event.prompt.about_numbers:
         return None
     first, second = (judge(event.person, event.prompt, reply) for reply in replies)
-    scores = (_rank(first), _rank(second))
-    if scores[0] == scores[1]:
-        return Act(kind="choice", value={"outcome": "tie" if first.pleases else "both_bad"})
-    better = int(scores[1] > scores[0])
+    outcome = prefer(first, second)
+    if outcome in ("tie", "both_bad"):
+        return Act(kind="choice", value={"outcome": outcome})
+    better = int(outcome == "second")
     return Act(kind="choice", value={"outcome": "win"}, winner=1 - better if _is_inverted(event, control) else better)
-
-
-def _rank(thought: Judgement) -> tuple[bool, int]:
-    return ("wrong" not in thought.faults, -len(thought.faults))

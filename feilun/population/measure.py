@@ -9,7 +9,7 @@ from feilun.population.client import Client
 from feilun.population.people import Person, Prompt, judge, number_share
 from feilun.types import UserError
 
-__all__ = ["acceptance", "measure"]
+__all__ = ["acceptance", "bootstrap", "measure"]
 
 MAX_NUMBER_SHARE = 0.4
 NUM_DRAWS = 2000
@@ -67,18 +67,23 @@ def _row(person: Person, prompt: Prompt, reply: str) -> dict[str, Any]:
 
 def acceptance(rows: Sequence[dict[str, Any]], seed: int, confidence: float = 0.95) -> dict[str, Any]:
     """Mean and percentile bootstrap over whole users: one person's judgements share one taste."""
-    if not rows:
-        return {"mean": None, "low": None, "high": None, "n": 0}
     users: dict[str, list[bool]] = {}
     for row in rows:
         users.setdefault(row["user"], []).append(row["accepted"])
-    sums = [(sum(values), len(values)) for values in users.values()]
+    return bootstrap([(sum(values), len(values)) for values in users.values()], seed, confidence)
+
+
+def bootstrap(sums: Sequence[tuple[int, int]], seed: int, confidence: float = 0.95) -> dict[str, Any]:
+    """The share k / n of users who gave (k, n) each; users are drawn whole. All None where nobody gave anything."""
+    total = sum(n for _, n in sums)
+    if not total:
+        return {"mean": None, "low": None, "high": None, "n": 0}
     rng = random.Random(f"bootstrap/{seed}")
-    means = []
-    for _ in range(NUM_DRAWS):
+    means: list[float] = []
+    while len(means) < NUM_DRAWS:
         drawn = rng.choices(sums, k=len(sums))
-        means.append(sum(k for k, _ in drawn) / sum(n for _, n in drawn))
+        if size := sum(n for _, n in drawn):
+            means.append(sum(k for k, _ in drawn) / size)
     means.sort()
     tail = round((1 - confidence) / 2 * NUM_DRAWS)
-    mean = sum(row["accepted"] for row in rows) / len(rows)
-    return {"mean": mean, "low": means[tail], "high": means[-tail - 1], "n": len(rows)}
+    return {"mean": sum(k for k, _ in sums) / total, "low": means[tail], "high": means[-tail - 1], "n": total}

@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from feilun.types import UserError, is_held_out
 
-__all__ = ["NUMBER_PREFIX", "Judgement", "Person", "Prompt", "Style", "is_right", "judge", "load_prompts", "make_people"]
+__all__ = [
+    "NUMBER_PREFIX", "Judgement", "Outcome", "Person", "Prompt", "Style", "is_right", "judge", "load_prompts", "make_people", "prefer",
+]  # fmt: skip
 
 Style = Literal["short", "detailed"]
+Outcome = Literal["first", "second", "tie", "both_bad"]
 STYLES: tuple[Style, Style] = ("short", "detailed")
 NUMBER_PREFIX = "number_"
 SHORT_CHARS = 24
@@ -162,6 +165,14 @@ def judge(person: Person, prompt: Prompt, reply: str) -> Judgement:
     if person.style == "detailed" and _is_bare(prompt, reply) and not _is_bare(prompt, own):
         faults.append("too_short")
     return Judgement(not faults, tuple(faults))
+
+
+def prefer(first: Judgement, second: Judgement) -> Outcome:
+    """Which of two answers somebody who thinks so of them prefers: the right one, then the one with fewer faults."""
+    ranks = [("wrong" not in thought.faults, -len(thought.faults)) for thought in (first, second)]
+    if ranks[0] == ranks[1]:
+        return "tie" if first.pleases else "both_bad"
+    return "second" if ranks[1] > ranks[0] else "first"
 
 
 def _speaks(lang: str, reply: str) -> bool:

@@ -3,10 +3,13 @@
 The note "progress" in the store is written by whoever turns the ring, and shown as it is:
     {"stage": one of STAGES or "done", "fraction": 0..1 of the stage, "eta_seconds": number or null (of the stage),
      "detail": one short line or "", "starters": [up to 6 questions that the page offers],
+     "corpus": "corpus/NAME@HASH" once there is one, "run": the folder under runs/ that trains now, else "",
      "table": [{"name", "model", "verdict": "first|promoted|refused", "why", "acceptance": INTERVAL or null,
-                "exams": {KEY: INTERVAL}}]}
-with INTERVAL = {"mean", "low", "high", "n"}; every field but "stage" may be left out. The note "champion_failure" is written by
-`champion.Models`: {"model", "epoch", "error", "at"}, empty once it or another champion answers.
+                "exams": {KEY: INTERVAL}, "blind": null or
+                {"against", "wins", "losses", "ties", "both_bad", "users", "share": INTERVAL}}]}
+with INTERVAL = {"mean", "low", "high", "n"}, null and n = 0 where nothing was counted; every field but "stage" may be
+left out. The note "champion_failure" is written by `champion.Models`: {"model", "epoch", "error", "at"}, empty once it or
+another champion answers.
 """
 
 import re
