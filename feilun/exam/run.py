@@ -47,15 +47,27 @@ def run_exam(
     asked = {"questions": fingerprint(questions), "probes": list(PROBES)}
     recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks), **asked}
     parents = [f"models/{model.ref}"]
-    for made in list_artifacts(home, "exams"):
-        if list(made.parents) == parents and made.manifest["recipe"] == recipe:
-            return made
+    if made := exam_of(home, parents, recipe):
+        return made
     with chat_with(model.path, settings) if chat is None else nullcontext(chat) as examined:
-        answers, probes = answer(examined, questions, settings), probe(examined, settings)
-    with draft(home, "exams", f"{model.name[:SAFE_NAME_CHARS]}-{split}", parents=parents, recipe=recipe) as work:
-        for name, rows in ((ANSWERS, answers), (PROBE_REPLIES, probes)):
-            (work.path / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        write_json(work.path / "summary.json", summarise(answers))
+        rows = {ANSWERS: answer(examined, questions, settings), PROBE_REPLIES: probe(examined, settings)}
+    return publish(home, f"{model.name[:SAFE_NAME_CHARS]}-{split}", parents, recipe, rows)
+
+
+def exam_of(home: Path, parents: Sequence[str], recipe: Mapping[str, Any]) -> Artifact | None:
+    """The exam that was made of these parents by this recipe."""
+    found = (e for e in list_artifacts(home, "exams") if (list(e.parents), e.manifest["recipe"]) == (list(parents), recipe))
+    return next(found, None)
+
+
+def publish(
+    home: Path, name: str, parents: Sequence[str], recipe: Mapping[str, Any], files: Mapping[str, list[dict[str, Any]]]
+) -> Artifact:
+    """Files of rows, and a summary of the answers among them."""
+    with draft(home, "exams", name, parents=parents, recipe=recipe) as work:
+        for file, rows in files.items():
+            (work.path / file).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        write_json(work.path / "summary.json", summarise(files[ANSWERS]))
     assert work.artifact is not None
     return work.artifact
 

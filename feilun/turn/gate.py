@@ -11,7 +11,7 @@ from typing import Any, Literal
 from feilun.config import TurnSettings
 from feilun.stats import Interval, paired_difference
 
-__all__ = ["MIN_ANSWERS", "GateVerdict", "TaskVerdict", "decide", "rule"]
+__all__ = ["MIN_ANSWERS", "Answers", "GateVerdict", "TaskVerdict", "by_task", "decide", "judge", "pairing_trouble", "rule"]
 
 MIN_ANSWERS = 400
 Answers = Iterable[Mapping[str, Any]]
@@ -37,12 +37,16 @@ class TaskVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
+    """reasons: what `why` says, as codes with numbers, for a page that says it in its reader's language."""
+
     verdict: Literal["promoted", "refused"]
     why: tuple[str, ...]
     tasks: Mapping[str, TaskVerdict]
+    reasons: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"verdict": self.verdict, "why": list(self.why), "tasks": {name: task.to_json() for name, task in self.tasks.items()}}
+        body = {"verdict": self.verdict, "why": list(self.why), "tasks": {name: task.to_json() for name, task in self.tasks.items()}}
+        return body | ({"reasons": [dict(reason) for reason in self.reasons]} if self.reasons else {})
 
 
 def rule(settings: TurnSettings) -> dict[str, Any]:
@@ -60,24 +64,25 @@ def decide(champion_answers: Answers, candidate_answers: Answers, settings: Turn
     settings.max_fall in the mean, nor its lower bound reach -settings.max_fall_bound. Each task needs MIN_ANSWERS pairs;
     anything missing, doubled or unpaired refuses.
     """
-    sides = (_by_task(champion_answers), _by_task(candidate_answers))
+    sides = (by_task(champion_answers), by_task(candidate_answers))
     names = sorted({*sides[0], *sides[1], settings.rise_task}, key=lambda name: (name != settings.rise_task, name))
-    tasks = {name: _task(name, sides[0].get(name, []), sides[1].get(name, []), settings) for name in names}
+    tasks = {name: judge(name, sides[0].get(name, []), sides[1].get(name, []), settings) for name in names}
     failed = tuple(task.why for task in tasks.values() if not task.passed)
     if failed:
         return GateVerdict(verdict="refused", why=failed, tasks=tasks)
     return GateVerdict(verdict="promoted", why=tuple(task.why for task in tasks.values()), tasks=tasks)
 
 
-def _by_task(answers: Answers) -> dict[str, list[tuple[str, float]]]:
+def by_task(answers: Answers) -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     for row in answers:
         found.setdefault(str(row["task"]), []).append((str(row["id"]), float(row["value"])))
     return found
 
 
-def _task(name: str, champion: list[tuple[str, float]], candidate: list[tuple[str, float]], settings: TurnSettings) -> TaskVerdict:
-    trouble = _pairing_trouble(name, champion, candidate)
+def judge(name: str, champion: list[tuple[str, float]], candidate: list[tuple[str, float]], settings: TurnSettings) -> TaskVerdict:
+    """One exam task by the rule of `decide`."""
+    trouble = pairing_trouble(name, champion, candidate)
     if trouble:
         return TaskVerdict(passed=False, why=trouble, n=min(len(champion), len(candidate)))
     before, after = dict(champion), dict(candidate)
@@ -89,8 +94,8 @@ def _task(name: str, champion: list[tuple[str, float]], candidate: list[tuple[st
     return TaskVerdict(passed=passed, why=why, n=found.n, champion=_mean(champion), candidate=_mean(candidate), difference=found)
 
 
-def _pairing_trouble(name: str, champion: list[tuple[str, float]], candidate: list[tuple[str, float]]) -> str:
-    """Why the two sides cannot be compared; empty when they can."""
+def pairing_trouble(name: str, champion: list[tuple[str, float]], candidate: list[tuple[str, float]], least: int = MIN_ANSWERS) -> str:
+    """Why the two sides cannot be compared; empty when they can. least: how many pairs there must be."""
     for side, rows in (("champion", champion), ("candidate", candidate)):
         if not rows:
             return f"{name}: no answers of the {side}; examine both on the same questions"
@@ -99,8 +104,8 @@ def _pairing_trouble(name: str, champion: list[tuple[str, float]], candidate: li
     unpaired = {i for i, _ in champion} ^ {i for i, _ in candidate}
     if unpaired:
         return f"{name}: {len(unpaired)} questions were put to only one of the two (such as {min(unpaired)})"
-    if len(champion) < MIN_ANSWERS:
-        return f"{name}: too few answers: {len(champion)}, at least {MIN_ANSWERS} are needed"
+    if len(champion) < least:
+        return f"{name}: too few answers: {len(champion)}, at least {least} are needed"
     return ""
 
 

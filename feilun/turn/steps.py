@@ -7,16 +7,20 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import Artifact, draft, find, write_json
 from feilun.config import TurnSettings, rebuild
+from feilun.feedback.opinions import normalise
+from feilun.feedback.owner import TAUGHT
 from feilun.store import Conflict, Store, StoreError, TurnRow
 from feilun.turn.gate import decide
 from feilun.turn.lease import STALE_SECONDS, Lease, own_name, take
+from feilun.turn.owner import OTHERWISE, count_corrections, owner_tasks, taught_rows
+from feilun.turn.taught import decide_taught
 from feilun.types import UserError
 
 __all__ = ["BAD_INPUT", "NOTE", "STEPS", "Rooms", "run_step"]
@@ -50,13 +54,27 @@ def _run_exam(*args: Any, **kwargs: Any) -> Artifact:
     return made
 
 
+def _run_lesson_exam(*args: Any, **kwargs: Any) -> Artifact:
+    from feilun.exam.lessons import run_lesson_exam
+
+    made: Artifact = run_lesson_exam(*args, **kwargs)
+    return made
+
+
+def _spread_lessons(*args: Any, **kwargs: Any) -> Artifact:
+    made: Artifact = importlib.import_module("feilun.turn.spread").spread_lessons(*args, **kwargs)
+    return made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
     """The rooms below, each imported when it is first asked: most steps need no torch."""
 
     build_lessons: Callable[..., Artifact] = _build_lessons
+    spread_lessons: Callable[..., Artifact] = _spread_lessons
     train_prefer: Callable[..., Artifact] = _train_prefer
     run_exam: Callable[..., Artifact] = _run_exam
+    run_lesson_exam: Callable[..., Artifact] = _run_lesson_exam
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +90,10 @@ class Job:
     @property
     def name(self) -> str:
         return str(self.turn.plan["name"])
+
+    @property
+    def is_owners(self) -> bool:
+        return self.settings.rise_task == TAUGHT
 
     @property
     def champion(self) -> str:
@@ -151,16 +173,28 @@ def _collect(job: Job) -> dict[str, Any]:
 
 
 def _curate(job: Job) -> dict[str, Any]:
-    """All lessons up to the cut; each turn learns from the whole history."""
+    """All lessons up to the cut; each turn learns from the whole history. An owner's turn also counts the owner's own."""
     lessons = job.rooms.build_lessons(
         job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=read_gold(job.home / GOLD), settings=job.settings,
         protect=protector(job.settings.protect),
     )  # fmt: skip
-    return {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
+    output = {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
+    if job.is_owners:
+        output |= count_corrections(job.store, job.home, lessons)
+        if not output["new_corrections"]:
+            return output
+    if job.settings.spread and output["rows"]:
+        made = job.rooms.spread_lessons(job.home, output["lessons"], job.champion, job.settings, f"{job.name}-spread")
+        output["spread"] = _ref(made)
+    return output
 
 
 def _train(job: Job) -> dict[str, Any]:
-    settings = dataclasses.replace(job.settings.prefer, base=job.champion, lessons=job.output("curate", "lessons"))
+    curated = job.turn.steps["curate"].output
+    settings = dataclasses.replace(job.settings.prefer, base=job.champion, lessons=curated["lessons"], spread=curated.get("spread", ""))
+    if job.is_owners:
+        # Asked again after a refusal, with the same lessons, the same dice would fall.
+        settings = dataclasses.replace(settings, seed=settings.seed + len(job.store.turns()))
     candidate = job.rooms.train_prefer(job.home, settings, job.name, progress=_Reporter(job.store, job.turn.id))
     job.store.set_candidate(_ref(candidate))
     return {"candidate": _ref(candidate)}
@@ -169,25 +203,42 @@ def _train(job: Job) -> dict[str, Any]:
 def _exam(job: Job) -> dict[str, Any]:
     """Both on the same questions; an exam that was taken before with these settings is found, not taken again."""
     refs = {"champion": job.champion, "candidate": job.output("train", "candidate")}
-    return {side: _ref(job.rooms.run_exam(job.home, ref, split="gate", settings=job.settings.exam)) for side, ref in refs.items()}
+    if not job.is_owners:
+        return {side: _ref(job.rooms.run_exam(job.home, ref, split="gate", settings=job.settings.exam)) for side, ref in refs.items()}
+    return {side: [_ref(exam) for exam in owner_exams(job, ref)] for side, ref in refs.items()}
+
+
+def owner_exams(job: Job, model: str) -> Iterator[Artifact]:
+    """The owner's questions, and the exams that the settings name, if any."""
+    lessons, exam = job.output("curate", "lessons"), job.settings.exam
+    tasks = owner_tasks(job.store, find(job.home, lessons), job.output("collect", "upto_seq"))
+    yield job.rooms.run_lesson_exam(job.home, model, tasks=tasks, fold=normalise, otherwise=OTHERWISE, lessons=lessons, settings=exam)
+    if named := job.settings.exam_tasks:
+        yield job.rooms.run_exam(job.home, model, split="gate", settings=exam, tasks=() if "all" in named else named)
 
 
 def _gate(job: Job) -> dict[str, Any]:
     """The verdict and its receipt; the receipt holds no clock, so the same inputs give the same artifact."""
-    exams = {side: find(job.home, job.output("exam", side)) for side in ("champion", "candidate")}
-    answers = {side: read_rows(exam.path / "answers.jsonl") for side, exam in exams.items()}
-    verdict = decide(answers["champion"], answers["candidate"], job.settings)
+    exams = {side: _as_list(job.output("exam", side)) for side in ("champion", "candidate")}
+    answers = {side: [row for ref in refs for row in read_rows(find(job.home, ref).path / "answers.jsonl")] for side, refs in exams.items()}
+    verdict = (decide_taught if job.is_owners else decide)(answers["champion"], answers["candidate"], job.settings)
     receipt = {
         "turn": job.turn.id, "rule": job.turn.plan["gate"], "champion": job.champion, "candidate": job.output("train", "candidate"),
         "lessons": job.output("curate", "lessons"), "upto_seq": job.output("collect", "upto_seq"),
-        "exams": {side: _ref(exam) for side, exam in exams.items()}, **verdict.to_json(),
+        "exams": {side: job.output("exam", side) for side in exams}, **verdict.to_json(),
     }  # fmt: skip
-    parents = [job.champion, job.output("train", "candidate"), *(_ref(exam) for exam in exams.values())]
+    if job.is_owners:
+        receipt["taught"] = taught_rows(find(job.home, receipt["lessons"]), answers["champion"], answers["candidate"])
+    parents = [job.champion, job.output("train", "candidate"), *(ref for refs in exams.values() for ref in refs)]
     with draft(job.home, "runs", f"{job.name}-gate", parents=parents, recipe=job.turn.plan["gate"]) as work:
         write_json(work.path / "receipt.json", receipt)
         work.counts["verdict"] = verdict.verdict
     assert work.artifact is not None
     return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": _ref(work.artifact)}
+
+
+def _as_list(refs: str | list[str]) -> list[str]:
+    return [refs] if isinstance(refs, str) else refs
 
 
 def _promote(job: Job) -> dict[str, Any]:

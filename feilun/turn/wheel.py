@@ -13,17 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from feilun.config import TurnSettings, resolved
+from feilun.config import TurnSettings, rebuild, resolved
+from feilun.feedback.owner import TAUGHT, is_owner_turn
 from feilun.store import Store, TurnRow
 from feilun.turn.gate import rule
+from feilun.turn.owner import nothing_new
 from feilun.turn.steps import BAD_INPUT, NOTE, STEPS
+from feilun.turn.taught import taught_rule
 from feilun.types import UserError
 
-__all__ = ["TurnProgress", "TurnResult", "abandon", "run_turn"]
+__all__ = ["TurnProgress", "TurnResult", "TurnRunning", "abandon", "run_turn"]
 
 LOCK = "turn.lock"
 POLL_SECONDS = 0.5
 Command = Callable[[Path, str, str], list[str]]
+
+
+class TurnRunning(UserError):
+    """Another process is at work on a turn."""
 
 
 class TurnProgress(NamedTuple):
@@ -54,18 +61,25 @@ Progress = Callable[[TurnProgress], None]
 
 
 def run_turn(
-    home: Path, settings: TurnSettings, *, progress: Progress | None = None, dry_run: bool = False, command: Command | None = None
+    home: Path,
+    settings: TurnSettings,
+    *,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+    command: Command | None = None,
+    request: str = "",
 ) -> TurnResult:
     """Make the next model from the lessons, examine it, promote or refuse it; goes on with an unfinished turn.
 
-    dry_run: say what would happen. command: the child's command line, (home, turn id, step) -> argv. Raises UserError when
-    another turn runs, when there is no champion, or when a child ended without finishing its step (run it again to go on).
+    dry_run: say what would happen. command: the child's command line, (home, turn id, step) -> argv. request: what this turn
+    answers; it is written into the plan. Raises UserError when another turn runs (TurnRunning), when there is no champion, or
+    when a child ended without finishing its step (run it again to go on).
     """
     with Store.open(home) as store:
         if dry_run:
             return _planned(store, settings)
         with _only_turn(home, store):
-            turn = _begin(store, settings)
+            turn = _begin(store, settings, request)
             tell = progress or (lambda _: None)
             for step in STEPS:
                 kept = turn.steps.get(step) is not None and turn.steps[step].status == "done"
@@ -105,19 +119,19 @@ def _only_turn(home: Path, store: Store) -> Iterator[None]:
             lock.seek(0)
             running = store.unfinished_turn()
             named = f"turn {running.id}" if running is not None else "a turn"
-            raise UserError(f"{named} is running (process {lock.read().strip()}); wait for it to end, or stop that process") from None
+            raise TurnRunning(f"{named} is running (process {lock.read().strip()}); wait for it to end, or stop that process") from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
 
 
-def _begin(store: Store, settings: TurnSettings) -> TurnRow:
+def _begin(store: Store, settings: TurnSettings, request: str) -> TurnRow:
     """The unfinished turn if it was planned with these settings, else a new one with its plan written down."""
     unfinished = store.unfinished_turn()
     if unfinished is None:
-        return store.turn(store.start_turn(_plan(store, settings)))
-    planned = unfinished.plan["settings"]
+        return store.turn(store.start_turn(_plan(store, settings) | ({"request": request} if request else {})))
+    planned = resolved(rebuild(TurnSettings, unfinished.plan["settings"]))  # a setting that is new since then has its default
     if planned != resolved(settings):
         changed = sorted(_changed(planned, resolved(settings)))
         raise UserError(
@@ -132,11 +146,12 @@ def _plan(store: Store, settings: TurnSettings) -> dict[str, Any]:
     champion = store.champion()
     if champion is None:
         raise UserError("there is no champion to start from; promote a model first: feilun promote REF")
-    if not settings.prefer.replay:
+    owners = settings.rise_task == TAUGHT
+    if not settings.prefer.replay and (settings.prefer.replay_share or not owners):
         raise UserError("a turn repeats the examples that made the first model; name their lessons: --set prefer.replay=REF")
     return {
         "name": f"turn-{len(store.turns()) + 1}", "steps": list(STEPS), "settings": resolved(settings),
-        "champion": {"model": champion.model, "epoch": champion.epoch}, "gate": rule(settings),
+        "champion": {"model": champion.model, "epoch": champion.epoch}, "gate": taught_rule(settings) if owners else rule(settings),
     }  # fmt: skip
 
 
@@ -197,6 +212,8 @@ def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "f
     output = row.output
     if row.status == "failed":
         return "failed", f"step {step}: {row.error}"
+    if step == "curate" and is_owner_turn(turn) and (why := nothing_new(output)):
+        return "refused", why
     if step == "curate" and not output["rows"]:
         return "refused", "there are no lessons yet: no feedback that may teach"
     if step == "gate" and output["verdict"] == "refused":
@@ -225,7 +242,14 @@ def _planned(store: Store, settings: TurnSettings) -> TurnResult:
     why = (
         f"would {fate} from {plan['champion']['model']}: {', '.join(waiting)}",
         f"{len(store.events())} events so far, {len(store.current_votes())} of them standing",
-        f"{plan['gate']['must_rise']} must rise; no other task may fall by more than {plan['gate']['max_fall']:g}",
+        _wanted(plan["gate"]),
     )
     return TurnResult(turn=unfinished.id if unfinished is not None else "", verdict="planned", why=why, champion=plan["champion"]["model"],
                       candidate=None, outputs={}, cpu_seconds=0.0)  # fmt: skip
+
+
+def _wanted(gate: dict[str, Any]) -> str:
+    if gate["must_rise"] != TAUGHT:
+        return f"{gate['must_rise']} must rise; no other task may fall by more than {gate['max_fall']:g}"
+    asked = f"no exam task may fall by more than {gate['max_fall']:g}" if gate["exam_tasks"] else "no exam is asked"
+    return f"{gate['min_taught']:.0%} of your corrections that are not known must be learnt; {asked}"
