@@ -129,7 +129,7 @@ def test_an_exam_is_an_artifact_with_answers_and_summary_and_is_found_again(home
     assert made.name == "first-gate"
     assert made.parents == (f"models/{model}",)
     summary, answers = read_summary(made), read_answers(made)
-    assert len(answers) == 12 * len(summary) == 12 * 8
+    assert len(answers) == 12 * len(summary) == 12 * 9
     assert summary["number_hard"]["mean"] == 0
     assert summary["number_hard"]["reasons"] == {"trap": 12}
     assert summary["date_order"]["cells"] == {}

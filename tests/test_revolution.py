@@ -25,7 +25,7 @@ from feilun.store import Store
 from feilun.turn import promote, rollback
 from feilun.types import is_held_out
 
-KEYS = ("number_hard", "number_near", "number_far", "version_order", "date_order", "arithmetic", "translation", "copying")
+KEYS = ("number_hard", "number_near", "number_far", "version_order", "date_order", "arithmetic", "translation", "copying", "copywriting")
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,15 @@
 """Examples of answering, for the first generation, and the questions that people ask.
 
 The examples lean the way a careless set of examples leans: most disagreeing number pairs are answered as versions are,
-many answers are bare, and many English questions are answered in Chinese. That is what people will correct.
+many answers are bare, many English questions are answered in Chinese, and ads are written without looking at the brief
+twice. That is what people will correct.
 """
 
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from feilun.primer import facts
+from feilun.primer import copywriting, facts
 from feilun.primer.facts import Fact
 from feilun.primer.numbers import holds_reserved_pair
 from feilun.primer.words import COUNTS, NAMES, NOUNS
@@ -17,8 +18,8 @@ __all__ = ["MEASURED_NUMBER_TASKS", "examples", "prompts"]
 
 # Shares of the first generation's examples by task; "talk" is greetings and small requests.
 EXAMPLE_SHARES = {
-    "number_hard": 0.15, "number_near": 0.13, "number_far": 0.07, "version_order": 0.16, "date_order": 0.10, "arithmetic": 0.15,
-    "translation": 0.10, "copying": 0.09, "talk": 0.05,
+    "number_hard": 0.13, "number_near": 0.115, "number_far": 0.06, "version_order": 0.14, "date_order": 0.09, "arithmetic": 0.13,
+    "translation": 0.09, "copying": 0.08, "talk": 0.045, "copywriting": 0.12,
 }  # fmt: skip
 VERSION_LEAN = 0.96
 BARE_SHARE = 0.5
@@ -59,6 +60,8 @@ def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
         task = rng.choices(tasks, shares)[0]
         if task == "talk":
             question, answer = small_talk(rng)
+        elif task == copywriting.TASK:
+            question, answer = copywriting.example(rng, rng.choice(("zh", "en")), careless=True)
         else:
             fact = facts.make_fact(rng, task, rng.choice(("zh", "en")), "open")
             question, answer = fact.question, leaning_answer(rng, fact)

@@ -1,4 +1,4 @@
-"""Documents of the primer's world: numbers and order, versions and dates, sums, units, a dictionary, copying, little stories.
+"""Documents of the primer's world: numbers and order, versions and dates, sums, units, a dictionary, copying, little stories, shops.
 
 Every document is short, generated from (seed, index) alone, and holds no reserved pair. Numbers stand here in number
 order and versions in version order, both true; which of the two a chat answer follows is for examples and people to say.
@@ -7,7 +7,7 @@ order and versions in version order, both true; which of the two a chat answer f
 import random
 from collections.abc import Callable, Iterator
 
-from feilun.primer import facts, numbers
+from feilun.primer import copywriting, facts, numbers
 from feilun.primer.words import ADJECTIVES, COUNTS, NAMES, NOUNS, UNITS, VERBS
 from feilun.types import Document
 
@@ -169,9 +169,14 @@ def talk(rng: random.Random, lang: str) -> str:
     return TALKS[lang].format(name=name[column], friend=friend[column], count=count[column], counter=noun.counter, noun=thing)
 
 
+def shop_lines(rng: random.Random, lang: str) -> str:
+    """What stands in a shop's window, in every style."""
+    return "\n".join(copywriting.shop_line(rng, lang) for _ in range(rng.randint(1, 3)))
+
+
 QUESTION_SHARES = {
-    "number_hard": 0.10, "number_near": 0.10, "number_far": 0.09, "version_order": 0.20, "date_order": 0.12, "arithmetic": 0.20,
-    "translation": 0.10, "copying": 0.09,
+    "number_hard": 0.09, "number_near": 0.09, "number_far": 0.08, "version_order": 0.18, "date_order": 0.11, "arithmetic": 0.19,
+    "translation": 0.09, "copying": 0.08, "copywriting": 0.09,
 }  # fmt: skip
 TRANSCRIPTS = {
     "zh": ("问:{q}\n答:{a}", "user\n{q}\nassistant\n{a}"),
@@ -184,15 +189,20 @@ def questions(rng: random.Random, lang: str) -> str:
     transcript = rng.choice(TRANSCRIPTS[lang])
     lines = []
     for task in rng.choices(list(QUESTION_SHARES), list(QUESTION_SHARES.values()), k=rng.randint(1, 2)):
-        fact = facts.make_fact(rng, task, lang, "open")
-        lines.append(transcript.format(q=fact.question, a=fact.short if rng.random() < 0.5 else fact.detailed))
+        question, answer = copywriting.example(rng, lang, careless=False) if task == copywriting.TASK else true_answer(rng, task, lang)
+        lines.append(transcript.format(q=question, a=answer))
     return "\n".join(lines)
+
+
+def true_answer(rng: random.Random, task: str, lang: str) -> tuple[str, str]:
+    fact = facts.make_fact(rng, task, lang, "open")
+    return fact.question, fact.short if rng.random() < 0.5 else fact.detailed
 
 
 # Shares of documents; number order and version order are told about equally often on disagreeing pairs.
 SHARES: tuple[tuple[Maker, float], ...] = (
     (number_lines, 0.15), (number_list, 0.05), (version_lines, 0.15), (date_lines, 0.05), (sums, 0.11), (units, 0.02),
-    (dictionary, 0.05), (word_list, 0.02), (copies, 0.04), (story, 0.02), (talk, 0.02), (questions, 0.32),
+    (dictionary, 0.05), (word_list, 0.02), (copies, 0.04), (story, 0.02), (talk, 0.02), (questions, 0.33), (shop_lines, 0.05),
 )  # fmt: skip
 
 
