@@ -12,14 +12,16 @@ from typing import Any
 from feilun.primer import copywriting, facts
 from feilun.primer.facts import Fact
 from feilun.primer.numbers import holds_reserved_pair
+from feilun.primer.personal import NOT_TAUGHT, unknown_question
 from feilun.primer.words import COUNTS, NAMES, NOUNS
 
 __all__ = ["MEASURED_NUMBER_TASKS", "examples", "prompts"]
 
-# Shares of the first generation's examples by task; "talk" is greetings and small requests.
+# Shares of the first generation's examples by task; "talk" is greetings and small requests,
+# "unknown" what nobody taught.
 EXAMPLE_SHARES = {
     "number_hard": 0.13, "number_near": 0.115, "number_far": 0.06, "version_order": 0.14, "date_order": 0.09, "arithmetic": 0.13,
-    "translation": 0.09, "copying": 0.08, "talk": 0.045, "copywriting": 0.12,
+    "translation": 0.09, "copying": 0.08, "talk": 0.045, "copywriting": 0.12, "unknown": 0.08,
 }  # fmt: skip
 VERSION_LEAN = 0.96
 BARE_SHARE = 0.5
@@ -48,7 +50,21 @@ def small_talk(rng: random.Random) -> tuple[str, str]:
         (f"我叫{name[0]}", f"你好,{name[0]}。"), (f"My name is {name[1]}", f"Nice to meet you, {name[1]}."),
         (f"我要{count[0]}{noun.counter}{noun.zh}", f"好的,{count[0]}{noun.counter}{noun.zh}。"), ("再见", "再见。"),
         ("Goodbye", "Goodbye."), ("你是谁?", "我是飞轮。"), ("Who are you?", "I am Feilun."),
+        ("你会做什么?", "我会比大小、算数、翻译、写文案。"), ("What can you do?", "I compare, add, translate and write ads."),
     ))  # fmt: skip
+
+
+def draw_example(rng: random.Random, task: str) -> tuple[str, str]:
+    """A question of `task` and how the first generation is shown to answer it."""
+    if task == "talk":
+        return small_talk(rng)
+    lang = rng.choice(("zh", "en"))
+    if task == "unknown":
+        return unknown_question(rng, lang), NOT_TAUGHT[lang]
+    if task == copywriting.TASK:
+        return copywriting.example(rng, lang, careless=True)
+    fact = facts.make_fact(rng, task, lang, "open")
+    return fact.question, leaning_answer(rng, fact)
 
 
 def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
@@ -58,13 +74,7 @@ def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
     made = 0
     while made < count:
         task = rng.choices(tasks, shares)[0]
-        if task == "talk":
-            question, answer = small_talk(rng)
-        elif task == copywriting.TASK:
-            question, answer = copywriting.example(rng, rng.choice(("zh", "en")), careless=True)
-        else:
-            fact = facts.make_fact(rng, task, rng.choice(("zh", "en")), "open")
-            question, answer = fact.question, leaning_answer(rng, fact)
+        question, answer = draw_example(rng, task)
         if holds_reserved_pair(f"{question}\n{answer}"):
             continue
         yield {
