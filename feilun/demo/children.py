@@ -77,10 +77,10 @@ def cpu_of_process(pid: int) -> float:
 
 
 class Server:
-    """`feilun serve` as a child; its first line is the address."""
+    """`feilun serve` as a child, without a watcher of its own; its first line is the address."""
 
     def __init__(self, home: Path, *settings: str):
-        self.child = start(feilun_command(home, "serve", *(f"--set={item}" for item in settings)))
+        self.child = start(feilun_command(home, "serve", "--no-watch", *(f"--set={item}" for item in settings)))
         self._counted = 0.0
         try:
             self.owner_url = self._first_line()

@@ -14,13 +14,13 @@ from feilun.artifacts import find, read_json
 from feilun.config import Recipe, load_recipe, resolved
 from feilun.demo.children import Server, feilun_command, run_child, spent_cpu_seconds
 from feilun.demo.report import REPORTS, report_row, table_lines, write_report
-from feilun.demo.stages import FIRST_STAGES, exam_of, open_keys, turn_settings, write_prompt_files
+from feilun.demo.stages import FIRST_STAGES, exam_of, open_keys, owner_turn_settings, turn_settings, write_prompt_files
 from feilun.demo.state import DemoState, held, open_state
 from feilun.primer.probes import STARTERS
 from feilun.progress import Bar, progress_bar
 from feilun.serve.auth import issue_owner_token
 from feilun.store import Store, TurnRow
-from feilun.turn import promote, run_turn
+from feilun.turn import leave_settings, promote, run_turn, watcher_beside
 from feilun.types import UserError
 
 __all__ = ["parse_progress", "run_demo"]
@@ -38,6 +38,7 @@ def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe
     with held(home):
         state = open_state(home, seed=seed, text=text, recipe=recipe, control=control)
         if is_done(state) and not serve:
+            leave_owner_turn(state, planned)
             say_ending(state)
             return 0
         server = Server(home, *(f"{key}={value}" for key, value in resolved(planned.serve).items()))
@@ -46,13 +47,21 @@ def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe
                 print(f"page       {server.owner_url}   (what happens now; a chat once there is a model)", flush=True)
                 with progress_bar() as bar:
                     Ring(state, planned, server, bar).turn()
+            leave_owner_turn(state, planned)
             say_ending(state)
             if serve:
                 say_address(home, server)
-                server.wait()
+                with watcher_beside(home):
+                    server.wait()
         finally:
             server.stop()
     return 0
+
+
+def leave_owner_turn(state: DemoState, recipe: Recipe) -> None:
+    """From now on the owner may turn the wheel: with these settings, by the page's button or by `feilun turn`."""
+    with Store.open(state.home) as store:
+        leave_settings(store, owner_turn_settings(state, recipe))
 
 
 def is_done(state: DemoState) -> bool:

@@ -16,9 +16,10 @@ from feilun.primer.numbers import reserved_reason
 from feilun.store import Store, new_secret
 from feilun.types import Document, UserError
 
-__all__ = ["FIRST_STAGES", "run_demo_stage", "turn_settings", "write_prompt_files"]
+__all__ = ["FIRST_STAGES", "owner_turn_settings", "run_demo_stage", "turn_settings", "write_prompt_files"]
 
 NAME = "demo"
+OWNER_SEED = 500  # beyond the numbers of the demo's own turns
 MAX_PIECE_CHARS = 2000
 MIN_PIECE_CHARS = 100
 
@@ -193,10 +194,19 @@ def reporter() -> Callable[[Any], None]:
 
 def turn_settings(state: DemoState, recipe: Recipe, turn: int) -> TurnSettings:
     """The recipe's turn with the refs of this home; each turn has a seed of its own."""
-    prefer = dataclasses.replace(
-        recipe.turn.prefer, replay=state.refs["examples"], text=state.refs["tokens"], seed=1000 * (state.told["seed"] + 1) + turn
+    return at_home(recipe.turn, state, turn)
+
+
+def owner_turn_settings(state: DemoState, recipe: Recipe) -> TurnSettings:
+    """The recipe's owner's turn with the refs of this home."""
+    return at_home(recipe.owner_turn, state, OWNER_SEED)
+
+
+def at_home(settings: TurnSettings, state: DemoState, seed: int) -> TurnSettings:
+    refs, seed = state.refs, 1000 * (state.told["seed"] + 1) + seed
+    return dataclasses.replace(
+        settings, prefer=dataclasses.replace(settings.prefer, replay=refs["examples"], text=refs["tokens"], seed=seed)
     )
-    return dataclasses.replace(recipe.turn, prefer=prefer)
 
 
 def write_prompt_files(state: DemoState, recipe: Recipe) -> list[str]:
