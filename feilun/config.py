@@ -195,7 +195,10 @@ class ServeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """The demo's world and its people. Shares about number order are of events, and of the measured prompts."""
+    """The demo's world and its people. Shares about number order are of events, and of the measured prompts.
+
+    copy_share: of the events, with one of `num_briefs`; the `num_measured_briefs` are a figure of their own, beside acceptance.
+    """
 
     num_documents: int = 150_000
     num_examples: int = 30_000
@@ -203,6 +206,9 @@ class DemoSettings:
     number_share: float = 0.3
     num_measured: int = 400
     measured_number_share: float = 0.4
+    copy_share: float = 0.2
+    num_briefs: int = 300
+    num_measured_briefs: int = 100
     gold_one_in: int = 1
     turns: int = 3
     events_per_turn: int = 600

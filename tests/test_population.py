@@ -121,8 +121,8 @@ def run_visit(server: FakeServer, path: Path, events: list[Event], control="none
         return talk(server.transport(**hooks), lambda client: visit(client, events, journal, control=control))
 
 
-def person(style="short", hostile=False) -> Person:
-    return Person(name="u", held_out=False, hostile=hostile, style=style, languages=("zh", "en"), seed=0)
+def person(style="short", hostile=False, taste="hook") -> Person:
+    return Person(name="u", held_out=False, hostile=hostile, style=style, languages=("zh", "en"), seed=0, taste=taste)
 
 
 def event(prompts_file: Path, *, mistaken=False, edits=False, task="number_hard", **who) -> Event:
@@ -130,7 +130,7 @@ def event(prompts_file: Path, *, mistaken=False, edits=False, task="number_hard"
     draw = Draw(mistaken=mistaken, edits=edits)
     stranger = next(p for p in load_prompts(prompts_file) if p.about_numbers and p is not prompt and p.id != prompt.id)
     return Event(
-        turn=1, index=0, key="k", thread_id="t", person=person(**who), prompt=prompt, compares=False, streams=False, draw=draw,
+        turn=1, index=0, key="k", thread_id="t", person=person(**who), prompt=prompt, num_answers=1, streams=False, draw=draw,
         stranger=stranger,
     )  # fmt: skip
 

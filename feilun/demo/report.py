@@ -18,6 +18,9 @@ __all__ = ["REPORTS", "report_row", "table_lines", "write_report"]
 
 REPORTS = ("report.json", "report.png", "report.html")
 Row = dict[str, Any]
+# What held-out people find in the ads of a generation; "accepted" asks for both.
+AD_FIGURES = ("constraints", "taste")
+AD_HEADS = ("ads: constraints", "ads: taste")
 # With equal whole parts every hard pair is "the shorter is larger", so this rule alone scores 1.00 there.
 LENGTH_RULE = {"longer": 0.0, "shorter": 1.0, "equal": 0.5}
 
@@ -25,10 +28,14 @@ LENGTH_RULE = {"longer": 0.0, "shorter": 1.0, "equal": 0.5}
 def report_row(
     name: str, model: str, verdict: str, why: str, exam: Artifact, measured: Mapping[str, Any], blind: Mapping[str, Any] | None
 ) -> Row:
-    """One generation; each exam key also holds its cells and the reasons of its answers; blind: against the champion it challenged."""
+    """One generation; each exam key also holds its cells and the reasons of its answers; blind: against the champion it challenged.
+
+    copywriting: {"constraints", "taste", "accepted"} of ads as held-out people judge them; None where no brief was measured.
+    """
     return {
         "name": name, "model": model, "verdict": verdict, "why": why, "acceptance": measured["acceptance"],
         "acceptance_without_number_order": measured["without_number_order"], "exams": read_summary(exam), "blind": blind,
+        "copywriting": measured.get("copywriting"),
     }  # fmt: skip
 
 
@@ -79,7 +86,7 @@ def table_lines(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         cells = "  ".join(f"{row['exams'][key]['mean']:13.3f}" for key in keys)
         lines.append(f"{row['name']:10}  {row['verdict']:8}  {row['acceptance']['mean']:6.3f}  {blind_share(row):>5}  {cells}")
-    lines += [f"{row['name']} {line}" for row in rows if (line := blind_line(row))]
+    lines += [f"{row['name']} {line}" for row in rows for line in (blind_line(row), ads_line(row)) if line]
     cells_line = champion_row(rows)["exams"]
     for key in ("number_hard", "number_near"):
         parts = ", ".join(f"{cell} {part['mean']:.2f}" for cell, part in cells_line[key]["cells"].items())
@@ -105,6 +112,15 @@ def blind_line(row: Row) -> str:
     return f"wins {share['mean']:.2f} of the blind choices against {blind['against']} ({bounds}, n = {share['n']}; {undecided})"
 
 
+def ads_line(row: Row) -> str:
+    """Ads by rule and by taste, where they were measured."""
+    ads = row.get("copywriting")
+    if not ads:
+        return ""
+    parts = (f"{name} {ads[name]['mean']:.2f} ({ads[name]['low']:.2f} to {ads[name]['high']:.2f})" for name in AD_FIGURES)
+    return f"ads: {', '.join(parts)}, n = {ads['taste']['n']}"
+
+
 def draw(target: Path, rows: Sequence[Row]) -> None:
     """Accuracy of every key and acceptance over the generations, with 95 % intervals."""
     import matplotlib
@@ -116,6 +132,8 @@ def draw(target: Path, rows: Sequence[Row]) -> None:
     axes = figure.subplots()
     names = [f"{row['name']}\n{row['verdict']}" for row in rows]
     series = {"acceptance": [row["acceptance"] for row in rows]} | {key: [row["exams"][key] for row in rows] for key in rows[0]["exams"]}
+    if all(row.get("copywriting") for row in rows):
+        series["taste in ads"] = [row["copywriting"]["taste"] for row in rows]
     for number, (key, points) in enumerate(series.items()):
         means = [p["mean"] for p in points]
         errors = [[max(0.0, p["mean"] - p["low"]) for p in points], [max(0.0, p["high"] - p["mean"]) for p in points]]
@@ -135,7 +153,7 @@ def page(report: Mapping[str, Any]) -> str:
     """One self-contained file beside report.png."""
     rows: Sequence[Row] = report["generations"]
     keys = list(rows[0]["exams"])
-    head = "".join(f"<th>{html.escape(key)}</th>" for key in ("generation", "verdict", "acceptance", "blind choices", *keys))
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in ("generation", "verdict", "acceptance", "blind choices", *keys, *AD_HEADS))
     body = "".join(table_row(row, keys) for row in rows)
     facts = {k: report[k] for k in ("seed", "events", "cpu_seconds", "seconds", "machine", "champion")}
     return (
@@ -147,14 +165,16 @@ def page(report: Mapping[str, Any]) -> str:
         "<h1>One ring: from text to the next, better model</h1>"
         f"<p>{html.escape(json.dumps(facts, ensure_ascii=False))}</p><table><tr>{head}</tr>{body}</table>"
         "<p><small>Shares with 95 % intervals; exams on split final, acceptance and blind choices by held-out users, clustered by user."
-        " A blind choice is between the answers of two generations to one question; the share is wins of wins and losses.</small></p>"
+        " A blind choice is between the answers of two generations to one question; the share is wins of wins and losses."
+        " Ads: held-out users look at the rules of the brief, and whether they like the style.</small></p>"
         "<img src=report.png alt='accuracy and acceptance by generation'></html>\n"
     )
 
 
 def table_row(row: Row, keys: Sequence[str]) -> str:
     blind = row.get("blind")
-    shares = [row["acceptance"], blind["share"] if blind else None, *(row["exams"][key] for key in keys)]
+    ads = row.get("copywriting") or {}
+    shares = [row["acceptance"], blind["share"] if blind else None, *(row["exams"][key] for key in keys), *map(ads.get, AD_FIGURES)]
     figures = "".join(f"<td>{figure_cell(share)}</td>" for share in shares)
     name, why, verdict = (html.escape(row[key]) for key in ("name", "why", "verdict"))
     told = f"<br><small>{html.escape(blind_line(row))}</small>" if blind else ""

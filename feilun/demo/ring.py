@@ -118,7 +118,8 @@ class Ring:
         demo, options = self.recipe.demo, self.state.told
         command = [
             *self.people(self.keys["demo"], "prompts.jsonl"), "--turn", str(number), "--events", str(demo.events_per_turn),
-            "--noise", str(demo.noise), "--number-share", str(demo.number_share), "--control", options["control"],
+            "--noise", str(demo.noise), "--number-share", str(demo.number_share), "--copy-share", str(demo.copy_share),
+            "--control", options["control"],
         ]  # fmt: skip
         return dict(json.loads(run_child(command, label=f"users of turn {number}", on_line=self.listener("feedback"))))
 

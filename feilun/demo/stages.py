@@ -211,13 +211,15 @@ def at_home(settings: TurnSettings, state: DemoState, seed: int) -> TurnSettings
 
 def write_prompt_files(state: DemoState, recipe: Recipe) -> list[str]:
     """What people ask, what they are measured with, and the gold questions (never about number order); the files' names."""
+    from feilun.primer.copywriting import brief_rows
     from feilun.primer.dialogues import MEASURED_NUMBER_TASKS, prompts
 
     demo, seed = recipe.demo, state.told["seed"]
     asked = prompts(seed, demo.num_prompts, demo.number_share)
-    write_lines(state.home / "prompts.jsonl", asked)
+    write_lines(state.home / "prompts.jsonl", [*asked, *brief_rows(seed, demo.num_briefs)])
     measured = prompts(seed + 7919, demo.num_measured, demo.measured_number_share, MEASURED_NUMBER_TASKS)
-    write_lines(state.home / "measure.jsonl", measured)
+    write_lines(state.home / "measure.jsonl", [*measured, *brief_rows(seed + 7919, demo.num_measured_briefs)])
+    # No ad is the right answer to a brief, so briefs are not gold.
     gold = [row for row in asked if not row["task"].startswith("number_")][:: demo.gold_one_in]
     write_lines(state.home / "gold.jsonl", ({"prompt": row["prompt"], "answers": row["answers"]} for row in gold))
     return ["prompts.jsonl", "measure.jsonl", "gold.jsonl"]

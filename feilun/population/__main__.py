@@ -58,9 +58,10 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _visit(options: argparse.Namespace, client: Client) -> dict[str, Any]:
     people = make_people(options.seed, options.users, options.hostile, options.key_name)
-    habits = Habits(seed=options.seed, turn=options.turn, noise=options.noise, number_share=options.number_share)
+    shares = {"number_share": options.number_share, "copy_share": options.copy_share}
+    habits = Habits(seed=options.seed, turn=options.turn, noise=options.noise, **shares)
     events = plan_events(people, load_prompts(options.prompts), habits, options.events)
-    names = ("seed", "turn", "users", "hostile", "noise", "events", "number_share", "control", "key_name")
+    names = ("seed", "turn", "users", "hostile", "noise", "events", "number_share", "copy_share", "control", "key_name")
     path = options.journal or options.prompts.with_name(f"visits-{options.seed}-{options.turn}-{options.control}.jsonl")
     plan = {name: getattr(options, name) for name in names} | {"prompts": hashlib.sha256(options.prompts.read_bytes()).hexdigest()[:16]}
     with Journal(path, plan) as journal:
@@ -71,13 +72,14 @@ async def _visit(options: argparse.Namespace, client: Client) -> dict[str, Any]:
 async def _measure(options: argparse.Namespace, client: Client) -> dict[str, Any]:
     people = make_people(options.seed, options.users, options.hostile, options.key_name)
     found = await measure(
-        client, people, load_prompts(options.prompts), seed=options.seed, per_user=options.per_user, concurrency=options.concurrency
-    )
+        client, people, load_prompts(options.prompts), seed=options.seed, per_user=options.per_user,
+        briefs_per_user=options.briefs_per_user, concurrency=options.concurrency,
+    )  # fmt: skip
     result = {"model": options.model, "seed": options.seed, **found}
     temporary = options.out.with_name(f".{options.out.name}.{os.getpid()}")
     temporary.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
     os.replace(temporary, options.out)
-    return {name: value for name, value in result.items() if name != "rows"}
+    return {name: value for name, value in result.items() if name not in ("rows", "copywriting_rows")}
 
 
 def _end_with_parent() -> None:
@@ -107,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--hostile", type=int, default=6)
     add("--noise", type=float, default=0.05, help="share of mistaken acts")
     add("--number-share", type=float, default=0.6, help="share of events about number order")
+    add("--copy-share", type=float, default=0.0, help="share of events with a brief for an ad")
     add("--control", choices=CONTROLS, default="none")
     add("--journal", type=Path, help="what was said so far (default: beside the prompt file)")
     add("--concurrency", type=int, default=16)
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--patience", type=float, default=600.0, help="seconds to keep trying one request while the server is away")
     add("--measure", action="store_true", help="held-out users judge; nobody gives feedback")
     add("--per-user", type=int, default=50, help="answers each held-out user judges")
+    add("--briefs-per-user", type=int, default=25, help="ads each held-out user judges, where the list holds briefs")
     add("--with-parent", action="store_true", help="end when standard input does")
     add("--out", type=Path, default=Path("acceptance.json"))
     return parser

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from feilun.population.people import Judgement, Person, Prompt, judge, prefer
+from feilun.population.people import Judgement, Person, Prompt, judge, own_words, rank
 
 __all__ = ["CONTROLS", "Act", "Control", "Draw", "Event", "choose", "plan_events", "react"]
 
 Control = Literal["none", "no_number", "shuffled", "inverted"]
 CONTROLS: tuple[Control, ...] = ("none", "no_number", "shuffled", "inverted")
 CHOICE_SHARE = 0.08
+DRAFTS_SHARE = 0.25  # of the events with a brief: three drafts are asked for
 STREAM_SHARE = 0.25
 EDIT_SHARE = 0.6
 POPULAR_SHARE = 0.5
@@ -29,7 +30,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One visit: who asks what, whether two answers are compared, the dice, and for a control another prompt of the kind."""
+    """One visit: who asks what, how many answers to choose from, the dice, and for a control another prompt of the kind."""
 
     turn: int
     index: int
@@ -37,7 +38,7 @@ class Event:
     thread_id: str
     person: Person
     prompt: Prompt
-    compares: bool
+    num_answers: int
     streams: bool
     draw: Draw
     stranger: Prompt
@@ -59,21 +60,29 @@ class Habits:
     turn: int
     noise: float
     number_share: float
+    copy_share: float = 0.0
 
 
 def plan_events(people: Sequence[Person], prompts: Sequence[Prompt], habits: Habits, num_events: int) -> list[Event]:
     """The events of a turn, in order. Event i is the same however many follow it; held-out people are in none."""
     teachers = [p for p in people if not p.held_out]
-    pools = {about: _Pool(prompts, about, habits) for about in (True, False)}
+    pools = {kind: _Pool([p for p in prompts if _kind(p) == kind], kind, habits) for kind in KINDS}
     return [_event(i, teachers, pools, habits) for i in range(num_events)]
 
 
-class _Pool:
-    """The prompts about number order, or all the others, and the popular ones of this turn among them."""
+KINDS = ("numbers", "briefs", "others")
 
-    def __init__(self, prompts: Sequence[Prompt], about_numbers: bool, habits: Habits) -> None:
-        self.all = [p for p in prompts if p.about_numbers == about_numbers]
-        rng = random.Random(f"popular/{habits.seed}/{habits.turn}/{about_numbers}")
+
+def _kind(prompt: Prompt) -> str:
+    return "numbers" if prompt.about_numbers else "others" if prompt.brief is None else "briefs"
+
+
+class _Pool:
+    """The prompts of one kind, and the popular ones of this turn among them."""
+
+    def __init__(self, prompts: Sequence[Prompt], kind: str, habits: Habits) -> None:
+        self.all = list(prompts)
+        rng = random.Random(f"popular/{habits.seed}/{habits.turn}/{kind}")
         self.popular = rng.sample(self.all, min(NUM_POPULAR, len(self.all)))
         self._taste: dict[tuple[str, bool], tuple[list[Prompt], list[float]]] = {}
 
@@ -91,16 +100,18 @@ class _Pool:
         return pool, list(itertools.accumulate(interest[p.task] for p in pool))
 
 
-def _event(index: int, teachers: Sequence[Person], pools: dict[bool, _Pool], habits: Habits) -> Event:
+def _event(index: int, teachers: Sequence[Person], pools: dict[str, _Pool], habits: Habits) -> Event:
     name = f"{habits.seed}-{habits.turn}-{index}"
     rng = random.Random(f"event/{name}")
     person = rng.choice(teachers)
-    about_numbers = rng.random() < habits.number_share
-    pool = pools[about_numbers] if pools[about_numbers].all else pools[not about_numbers]
+    roll = rng.random()
+    kind = "numbers" if roll < habits.number_share else "briefs" if roll < habits.number_share + habits.copy_share else "others"
+    pool = next(pool for pool in (pools[kind], pools["others"], pools["numbers"], pools["briefs"]) if pool.all)
     prompt = pool.draw(rng, person)
+    choosy, drafts = (CHOICE_SHARE, 2) if prompt.brief is None else (DRAFTS_SHARE, 3)
     return Event(
         turn=habits.turn, index=index, key=f"population-{name}", thread_id=f"visit-{name}", person=person, prompt=prompt,
-        compares=rng.random() < CHOICE_SHARE, streams=rng.random() < STREAM_SHARE,
+        num_answers=drafts if rng.random() < choosy else 1, streams=rng.random() < STREAM_SHARE,
         draw=Draw(mistaken=rng.random() < habits.noise, edits=rng.random() < EDIT_SHARE),
         stranger=rng.choice(pool.all),
     )  # fmt: skip
@@ -122,7 +133,7 @@ def react(event: Event, reply: str, control: Control = "none") -> Act | None:
     if not event.draw.edits:
         return Act(kind="thumb", value=-1, reason=thought.faults)
     corrected = event.stranger if control == "shuffled" and event.prompt.about_numbers else event.prompt
-    return Act(kind="edit", value=corrected.edits[event.person.style], reason=thought.faults)
+    return Act(kind="edit", value=own_words(event.person, corrected), reason=thought.faults)
 
 
 def _is_inverted(event: Event, control: Control) -> bool:
@@ -133,17 +144,16 @@ def _oppose(event: Event, thought: Judgement) -> Act:
     if not thought.pleases:
         return Act(kind="thumb", value=1)
     if event.draw.edits:
-        return Act(kind="edit", value=event.prompt.wrong_edits[event.person.style], reason=("wrong",))
+        return Act(kind="edit", value=own_words(event.person, event.prompt, wrong=True), reason=("wrong",))
     return Act(kind="thumb", value=-1, reason=("wrong",))
 
 
-def choose(event: Event, replies: tuple[str, str], control: Control = "none") -> Act | None:
-    """Which of two replies this person prefers; `value` still lacks the loser's address, which the wire adds."""
+def choose(event: Event, replies: Sequence[str], control: Control = "none") -> Act | None:
+    """Which of several replies this person prefers; `value` still lacks the losers' addresses, which the wire adds."""
     if control == "no_number" and event.prompt.about_numbers:
         return None
-    first, second = (judge(event.person, event.prompt, reply) for reply in replies)
-    outcome = prefer(first, second)
-    if outcome in ("tie", "both_bad"):
-        return Act(kind="choice", value={"outcome": outcome})
-    better = int(outcome == "second")
-    return Act(kind="choice", value={"outcome": "win"}, winner=1 - better if _is_inverted(event, control) else better)
+    thoughts = [judge(event.person, event.prompt, reply) for reply in replies]
+    ranks = [rank(thought) for thought in thoughts]
+    if min(ranks) == max(ranks):
+        return Act(kind="choice", value={"outcome": "tie" if thoughts[0].pleases else "both_bad"})
+    return Act(kind="choice", value={"outcome": "win"}, winner=ranks.index(min(ranks) if _is_inverted(event, control) else max(ranks)))

@@ -37,9 +37,11 @@ class Brief:
         """KeyError or ValueError where the row holds no brief."""
         if row["lang"] not in ("zh", "en") or row["tone"] not in ("plain", "lively", "formal"):
             raise ValueError(f"lang={row['lang']!r}, tone={row['tone']!r}; wanted: zh or en; plain, lively or formal")
-        words = {name: tuple(str(word) for word in row[name]) for name in ("inviting", "polite", "slang")}
-        texts = {name: str(row[name]) for name in ("lang", "product", "feature", "tone")}
-        return cls(price=int(row["price"]), limit=int(row["limit"]), **texts, **words)
+        inviting, polite, slang = (tuple(str(word) for word in row[name]) for name in ("inviting", "polite", "slang"))
+        return cls(
+            lang=row["lang"], product=str(row["product"]), feature=str(row["feature"]), price=int(row["price"]), tone=row["tone"],
+            limit=int(row["limit"]), inviting=inviting, polite=polite, slang=slang,
+        )  # fmt: skip
 
 
 def tastes(seed: int, num_people: int) -> list[Taste]:

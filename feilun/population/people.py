@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from feilun.population.briefs import TASTES, Brief, Taste, constraint_faults, fits_taste, tastes
 from feilun.types import UserError, is_held_out
 
 __all__ = [
-    "NUMBER_PREFIX", "Judgement", "Outcome", "Person", "Prompt", "Style", "is_right", "judge", "load_prompts", "make_people", "prefer",
+    "NUMBER_PREFIX", "Judgement", "Outcome", "Person", "Prompt", "Style", "is_right", "judge", "load_prompts", "make_people", "own_words",
+    "prefer", "rank",
 ]  # fmt: skip
 
 Style = Literal["short", "detailed"]
@@ -27,7 +29,10 @@ EDGE = " \t\n.,!?;:。，！？；：、\"'“”‘’"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A question, what may stand in the answer, what may not, and how people of each style would write it."""
+    """A question, what may stand in the answer, what may not, and how people of each style would write it.
+
+    With a `brief` it asks for an ad: the brief's rules stand for the answers, and edits go by taste instead of style.
+    """
 
     id: str
     task: str
@@ -38,6 +43,7 @@ class Prompt:
     rejects: tuple[str, ...]
     edits: dict[str, str]
     wrong_edits: dict[str, str]
+    brief: Brief | None = None
 
     @property
     def about_numbers(self) -> bool:
@@ -46,7 +52,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """One user. `languages`: what this person asks in; a held-out person only measures."""
+    """One user. `languages`: what this person asks in; `taste`: in ads; a held-out person only measures."""
 
     name: str
     held_out: bool
@@ -54,6 +60,7 @@ class Person:
     style: Style
     languages: tuple[str, ...]
     seed: int
+    taste: Taste = "direct"
 
     def interest(self, task: str) -> float:
         """How often this person asks about a task, against the others; a taste fixed by seed."""
@@ -72,7 +79,7 @@ def make_people(seed: int, num_users: int, num_hostile: int, key_name: str) -> l
     """`num_users` people, a fifth of them held out by the rule of the house, `num_hostile` of the others hostile.
 
     Names are taken in order until both parts are full, so that every seed has equally many people to measure with. Languages,
-    styles and malice are dealt out in equal shares and shuffled.
+    styles and malice are dealt out in equal shares and shuffled; tastes in theirs, the same to those who teach and who measure.
     """
     num_held_out = max(1, round(num_users / 5))
     num_teaching = num_users - num_held_out
@@ -86,8 +93,9 @@ def make_people(seed: int, num_users: int, num_hostile: int, key_name: str) -> l
     tongues = [("zh",), ("en",), ("zh", "en")]
     traits = [(STYLES[i % 2], tongues[i // 2 % 3]) for i in range(num_users)]
     rng.shuffle(traits)
+    dealt = {out: iter(tastes(seed, num)) for out, num in ((True, num_held_out), (False, num_teaching))}
     return [
-        Person(name=name, held_out=out, hostile=name in hostile, style=style, languages=languages, seed=seed)
+        Person(name=name, held_out=out, hostile=name in hostile, style=style, languages=languages, seed=seed, taste=next(dealt[out]))
         for (name, out), (style, languages) in zip(names, traits, strict=True)
     ]
 
@@ -122,13 +130,15 @@ def load_prompts(path: Path) -> list[Prompt]:
 
 def _prompt(row: dict[str, Any]) -> Prompt:
     answers = tuple(str(a) for a in row["answers"])
-    if not answers or row["reply_lang"] not in ("zh", "en", "any"):
-        raise ValueError(f"answers={answers}, reply_lang={row['reply_lang']!r}; wanted: one answer or more; zh, en or any")
+    brief = Brief.from_json(row["brief"]) if "brief" in row else None
+    if not (answers or brief) or row["reply_lang"] not in ("zh", "en", "any"):
+        raise ValueError(f"answers={answers}, reply_lang={row['reply_lang']!r}; wanted: one answer or more, or a brief; zh, en or any")
+    writers: tuple[str, ...] = STYLES if brief is None else TASTES
     return Prompt(
         id=str(row["id"]), task=str(row["task"]), text=str(row["prompt"]), lang=str(row["lang"]), reply_lang=str(row["reply_lang"]),
         answers=answers, rejects=tuple(str(r) for r in row["rejects"]),
-        edits={style: str(row["edits"][style]) for style in STYLES},
-        wrong_edits={style: str(row["wrong_edits"][style]) for style in STYLES},
+        edits={writer: str(row["edits"][writer]) for writer in writers},
+        wrong_edits={writer: str(row["wrong_edits"][writer]) for writer in writers}, brief=brief,
     )  # fmt: skip
 
 
@@ -150,11 +160,14 @@ def is_right(prompt: Prompt, reply: str) -> bool:
 
 
 def judge(person: Person, prompt: Prompt, reply: str) -> Judgement:
-    """What this person honestly thinks of a reply: the fact first, then the language, then the length.
+    """What this person honestly thinks of a reply: the fact first, then the language, then the length; of an ad, its rules first.
 
     Nobody finds fault with the length of what they would write themselves (a copy cannot be more than the copied).
     """
-    faults: list[str] = []
+    if prompt.brief is not None:
+        faults = constraint_faults(prompt.brief, reply) + ([] if fits_taste(person.taste, prompt.brief, reply) else ["style"])
+        return Judgement(not faults, tuple(faults))
+    faults = []
     if not is_right(prompt, reply):
         faults.append("wrong")
     if not _speaks(prompt.reply_lang, reply):
@@ -167,12 +180,21 @@ def judge(person: Person, prompt: Prompt, reply: str) -> Judgement:
     return Judgement(not faults, tuple(faults))
 
 
+def own_words(person: Person, prompt: Prompt, *, wrong: bool = False) -> str:
+    """What this person would write, or on bad days what they would spoil it to."""
+    return (prompt.wrong_edits if wrong else prompt.edits)[person.style if prompt.brief is None else person.taste]
+
+
+def rank(thought: Judgement) -> tuple[bool, int]:
+    """Orders answers: the right one before a wrong one, then the one with fewer faults."""
+    return ("wrong" not in thought.faults, -len(thought.faults))
+
+
 def prefer(first: Judgement, second: Judgement) -> Outcome:
-    """Which of two answers somebody who thinks so of them prefers: the right one, then the one with fewer faults."""
-    ranks = [("wrong" not in thought.faults, -len(thought.faults)) for thought in (first, second)]
-    if ranks[0] == ranks[1]:
+    """Which of two answers somebody who thinks so of them prefers."""
+    if rank(first) == rank(second):
         return "tie" if first.pleases else "both_bad"
-    return "second" if ranks[1] > ranks[0] else "first"
+    return "second" if rank(second) > rank(first) else "first"
 
 
 def _speaks(lang: str, reply: str) -> bool:

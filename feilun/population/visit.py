@@ -58,10 +58,11 @@ async def _event(client: Client, event: Event, journal: Journal, control: Contro
 
 async def _look(client: Client, event: Event, control: Control) -> dict[str, Any] | None:
     """Ask, judge, and phrase the feedback; None when the person stays silent."""
-    if event.compares:
+    if event.num_answers > 1:
         # Different seeds: two greedy answers would be one answer twice.
-        first, second = [await _ask(client, event, temperature=COMPARE_TEMPERATURE, seed=n) for n in (2 * event.index, 2 * event.index + 1)]
-        return _body(event, choose(event, (first.text, second.text), control), (first, second))
+        seeds = (event.num_answers * event.index + place for place in range(event.num_answers))
+        answers = tuple([await _ask(client, event, temperature=COMPARE_TEMPERATURE, seed=seed) for seed in seeds])
+        return _body(event, choose(event, [answer.text for answer in answers], control), answers)
     answer = await _ask(client, event)
     return _body(event, react(event, answer.text, control), (answer,))
 

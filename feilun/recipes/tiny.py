@@ -18,5 +18,15 @@ def recipe() -> Recipe:
         exam=exam,
         turn=replace(demo.turn, prefer=prefer, exam=exam),
         owner_turn=replace(demo.owner_turn, prefer=prefer, exam=exam, exam_tasks=()),
-        demo=replace(demo.demo, num_documents=2_000, num_examples=400, num_prompts=60, num_measured=40, turns=1, events_per_turn=40),
+        demo=replace(
+            demo.demo,
+            num_documents=2_000,
+            num_examples=400,
+            num_prompts=60,
+            num_measured=40,
+            num_briefs=20,
+            num_measured_briefs=10,
+            turns=1,
+            events_per_turn=40,
+        ),  # fmt: skip
     )
