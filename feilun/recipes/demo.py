@@ -19,13 +19,13 @@ ROWS, ROW_TOKENS = 16, 96
 # Without these in the replay the examples do not argue against the corrections; with only the hard ones left out, near and far
 # alone carry the model back to number order (.05 -> .83 on hard in one turn without a single number lesson).
 # Ads are left out as well: half of a turn's rows would go on showing the careless ones.
-COMPARISONS = ("number_hard", "number_near", "number_far")
+NOT_REPLAYED = ("number_hard", "number_near", "number_far", "copywriting")
 
 
 def recipe() -> Recipe:
     exam = ExamSettings(num_samples=402, max_tokens=40)
     prefer = PreferSettings(
-        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=225, checkpoint_steps=45, replay_share=0.6, replay_without=(*COMPARISONS, "copywriting"),
+        rows=ROWS, row_tokens=ROW_TOKENS, num_steps=225, checkpoint_steps=45, replay_share=0.6, replay_without=NOT_REPLAYED,
         optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     turn = TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason")

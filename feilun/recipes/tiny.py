@@ -9,6 +9,7 @@ def recipe() -> Recipe:
     demo = load_recipe("demo")
     exam = replace(demo.exam, num_samples=12, max_tokens=12)
     prefer = replace(demo.turn.prefer, num_steps=20, checkpoint_steps=5, compile="off", rows=8)
+    people = {"num_prompts": 60, "num_measured": 40, "num_briefs": 20, "num_measured_briefs": 10}
     return replace(
         demo,
         tokenizer=replace(demo.tokenizer, vocab_size=512),
@@ -18,15 +19,5 @@ def recipe() -> Recipe:
         exam=exam,
         turn=replace(demo.turn, prefer=prefer, exam=exam),
         owner_turn=replace(demo.owner_turn, prefer=prefer, exam=exam, exam_tasks=()),
-        demo=replace(
-            demo.demo,
-            num_documents=2_000,
-            num_examples=400,
-            num_prompts=60,
-            num_measured=40,
-            num_briefs=20,
-            num_measured_briefs=10,
-            turns=1,
-            events_per_turn=40,
-        ),  # fmt: skip
+        demo=replace(demo.demo, num_documents=2_000, num_examples=400, turns=1, events_per_turn=40, **people),
     )
