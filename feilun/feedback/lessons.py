@@ -128,7 +128,7 @@ def _gone(store: Store, newest: int, votes: Sequence[CurrentVote]) -> Counter[st
     gone: Counter[str] = Counter()
     for event in store.events():
         if event.seq <= newest and event.id not in standing:
-            retraction = event.kind == "thumb" and event.value == 0
+            retraction = event.value is None or (event.kind == "thumb" and event.value == 0)
             gone["erased" if event.erased else "retracted" if retraction else "superseded"] += 1
     return gone
 

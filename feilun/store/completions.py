@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from feilun.store import search
 from feilun.store.identity import address_of, parts_of, root_address, text_of
 from feilun.store.rows import CompletionRecord, Conflict
-from feilun.store.schema import choices, completions, messages
+from feilun.store.schema import choices, completions, drafts, messages
 from feilun.types import Consent, Decision
 
 IN_CHUNK = 500
+SAME = ("id", "principal", "end_user", "model", "thread_id", "params", "prompt_tokens", "completion_tokens", "started", "finished")
 
 
 class Node(NamedTuple):
@@ -20,31 +22,75 @@ class Node(NamedTuple):
     parts: list[dict[str, Any]]
 
 
+class Said(NamedTuple):
+    """A message at its place in the tree."""
+
+    address: str
+    parent: str
+    role: str
+    parts: list[dict[str, Any]]
+
+
 def record(connection: sa.Connection, given: CompletionRecord) -> None:
     if connection.execute(sa.select(completions.c.id).where(completions.c.id == given.id)).first():
         raise Conflict(f"completion {given.id!r} is already stored; ids are new for every answer")
-    parent = root_address(given.principal, given.thread_id)
-    for message in given.messages:
-        parent = _put(connection, given.principal, parent, message["role"], parts_of(message["content"]))
-    for choice in given.choices:
-        address = _put(connection, given.principal, parent, "assistant", parts_of(choice["text"]))
-        row = {
-            "completion_id": given.id, "choice_index": choice["index"], "address": address,
+    asked = _placed(root_address(given.principal, given.thread_id), given.messages)
+    parent = asked[-1].address if asked else root_address(given.principal, given.thread_id)
+    answers = [_said(parent, "assistant", choice["text"]) for choice in given.choices]
+    fresh = _put(connection, given.principal, [*asked, *answers])
+    _index(connection, given, asked[given.num_quoted :], answers, fresh)
+    rows = [
+        {
+            "completion_id": given.id, "choice_index": choice["index"], "address": answer.address,
             "finish_reason": str(choice["finish_reason"]), "num_tokens": choice.get("num_tokens", 0),
-        }  # fmt: skip
-        connection.execute(choices.insert().values(row))
-    same = ("id", "principal", "end_user", "model", "thread_id", "params", "prompt_tokens", "completion_tokens", "started", "finished")
-    row = {name: getattr(given, name) for name in same}
+        }
+        for choice, answer in zip(given.choices, answers, strict=True)
+    ]  # fmt: skip
+    if rows:
+        connection.execute(choices.insert(), rows)
+    row = {name: getattr(given, name) for name in SAME}
     row |= {"decision": dataclasses.asdict(given.decision), "parent": parent, "consent": str(given.consent), "erased": 0}
     connection.execute(completions.insert().values(row))
+    connection.execute(drafts.delete().where(drafts.c.id == given.id))
 
 
-def _put(connection: sa.Connection, principal: str, parent: str, role: str, parts: list[dict[str, Any]]) -> str:
-    address = address_of(parent, role, parts)
-    if not connection.execute(sa.select(messages.c.address).where(messages.c.address == address)).first():
-        row = {"address": address, "parent": parent, "principal": principal, "role": role, "content": parts}
-        connection.execute(messages.insert().values(row))
-    return address
+def _placed(parent: str, given: Iterable[Mapping[str, Any]]) -> list[Said]:
+    said: list[Said] = []
+    for message in given:
+        said.append(_said(parent, message["role"], message["content"]))
+        parent = said[-1].address
+    return said
+
+
+def _said(parent: str, role: str, content: Any) -> Said:
+    parts = parts_of(content)
+    return Said(address_of(parent, role, parts), parent, role, parts)
+
+
+def _put(connection: sa.Connection, principal: str, said: Iterable[Said]) -> set[str]:
+    """Store the messages that are not yet there; the addresses of these."""
+    given = {message.address: message for message in said}
+    there: set[str] = set()
+    addresses = list(given)
+    for start in range(0, len(addresses), IN_CHUNK):
+        found = sa.select(messages.c.address).where(messages.c.address.in_(addresses[start : start + IN_CHUNK]))
+        there.update(connection.execute(found).scalars())
+    rows = [
+        {"address": m.address, "parent": m.parent, "principal": principal, "role": m.role, "content": m.parts}
+        for m in given.values()
+        if m.address not in there
+    ]
+    if rows:
+        connection.execute(messages.insert(), rows)
+    return given.keys() - there
+
+
+def _index(connection: sa.Connection, given: CompletionRecord, asked: Iterable[Said], answers: Iterable[Said], fresh: set[str]) -> None:
+    timed = [*((said, given.started) for said in asked if said.role != "system"), *((said, given.finished) for said in answers)]
+    passages = {
+        said.address: search.Passage(said.address, given.thread_id, text_of(said.parts), at) for said, at in timed if said.address in fresh
+    }
+    search.add(connection, given.principal, passages.values())
 
 
 def by_id(connection: sa.Connection, completion_id: str) -> CompletionRecord | None:
@@ -58,9 +104,8 @@ def by_id(connection: sa.Connection, completion_id: str) -> CompletionRecord | N
         {"index": c.choice_index, "text": text_of(tree[c.address].parts), "finish_reason": c.finish_reason, "num_tokens": c.num_tokens}
         for c in rows
     ]
-    same = ("id", "principal", "end_user", "model", "thread_id", "params", "prompt_tokens", "completion_tokens", "started", "finished")
     return CompletionRecord(
-        **{name: row[name] for name in same},
+        **{name: row[name] for name in SAME},
         decision=Decision(**{**row["decision"], "candidates": tuple(row["decision"]["candidates"])}),
         messages=chain(tree, row["parent"]),
         choices=answers,
@@ -72,12 +117,13 @@ def nodes(connection: sa.Connection, addresses: Iterable[str]) -> dict[str, Node
     """The named messages and all their ancestors."""
     found: dict[str, Node] = {}
     wanted = sorted(set(addresses))
-    while wanted:
-        for start in range(0, len(wanted), IN_CHUNK):
-            rows = connection.execute(messages.select().where(messages.c.address.in_(wanted[start : start + IN_CHUNK])))
-            found.update((row.address, Node(row.parent, row.role, row.content)) for row in rows)
-        parents = {found[address].parent for address in wanted if address in found}
-        wanted = sorted(parents - found.keys())
+    for start in range(0, len(wanted), IN_CHUNK):
+        named = sa.select(messages.c.address, messages.c.parent).where(messages.c.address.in_(wanted[start : start + IN_CHUNK]))
+        path = named.cte("path", recursive=True)
+        # UNION, not UNION ALL: where two paths meet, the way up is walked once.
+        path = path.union(sa.select(messages.c.address, messages.c.parent).join(path, messages.c.address == path.c.parent))
+        rows = connection.execute(messages.select().where(messages.c.address.in_(sa.select(path.c.address))))
+        found.update((row.address, Node(row.parent, row.role, row.content)) for row in rows)
     return found
 
 

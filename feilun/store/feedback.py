@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from feilun.store import search
 from feilun.store.identity import digest, uuid7
 from feilun.store.rows import KINDS, REASONS, EventRow, FeedbackRequest, FeedbackResult, InvalidFeedback, KeyConflict, NotFound, NotYours
 from feilun.store.schema import choices, completions
@@ -26,6 +27,8 @@ def check(request: FeedbackRequest) -> None:
         raise InvalidFeedback(f"reason {unknown[0]!r} is unknown; allowed: {', '.join(REASONS)}")
     if request.idempotency_key is not None and not 0 < len(request.idempotency_key) <= MAX_KEY_CHARACTERS:
         raise InvalidFeedback(f"Idempotency-Key must have 1 to {MAX_KEY_CHARACTERS} characters, found {len(request.idempotency_key)}")
+    if request.value is None and request.supersedes is not None:
+        return  # it takes an earlier event back
     checks = {"thumb": _check_thumb, "choice": _check_choice, "implicit": _check_implicit}
     checks.get(request.kind, _check_text)(request.value)
 
@@ -65,7 +68,8 @@ def record(connection: sa.Connection, request: FeedbackRequest) -> FeedbackResul
     if earlier is not None:
         return FeedbackResult(earlier, "duplicate")
     parent = _own_parent(connection, request, request.target_id, request.target_index)
-    if request.kind == "choice":
+    takes_back = request.value is None
+    if request.kind == "choice" and not takes_back:
         _check_siblings(connection, request, parent)
     if request.supersedes is not None:
         _check_superseded(connection, request, request.supersedes)
@@ -74,16 +78,22 @@ def record(connection: sa.Connection, request: FeedbackRequest) -> FeedbackResul
         "id": event_id, "at": time.time(), "principal": request.principal, "target_id": request.target_id,
         "target_index": request.target_index, "kind": request.kind, "value": request.value, "reason": list(request.reason),
         "consent": str(request.consent), "slot": slot(request, event_id), "supersedes": request.supersedes,
-        "retracts": int(request.kind == "thumb" and request.value == 0), "idempotency_key": request.idempotency_key,
+        "retracts": int(takes_back or (request.kind == "thumb" and request.value == 0)), "idempotency_key": request.idempotency_key,
         "body_hash": body_hash(request), "erased": 0,
     }  # fmt: skip
     connection.execute(events_table.insert().values(row))
+    if request.kind == "edit" and not takes_back:
+        _index(connection, request, event_id)
     return FeedbackResult(event_id, "recorded" if request.supersedes is None else "superseded")
 
 
 def slot(request: FeedbackRequest, event_id: str) -> str:
     """The place a vote fills: a rater has one thumb and one edit for an answer, one choice for a set of siblings."""
     target = (request.target_id, request.target_index)
+    if request.value is None:
+        # An event taken back is superseded, and what it had replaced stays replaced. A retraction in its own slot would also put out
+        # whatever came after it: a late "undo" of the first edit must leave the second one alone.
+        return event_id
     if request.kind in ("thumb", "edit"):
         return digest(request.kind, target)
     if request.kind == "choice":
@@ -133,11 +143,27 @@ def _check_siblings(connection: sa.Connection, request: FeedbackRequest, parent:
 
 
 def _check_superseded(connection: sa.Connection, request: FeedbackRequest, event_id: str) -> None:
-    found = connection.execute(sa.select(events_table.c.principal).where(events_table.c.id == event_id)).first()
+    row = events_table.c
+    wanted = sa.select(row.principal, row.kind, row.target_id, row.target_index, row.retracts).where(row.id == event_id)
+    found = connection.execute(wanted).first()
     if not found:
         raise NotFound(f"no event {event_id!r} to supersede")
     if found.principal != request.principal:
         raise NotYours(f"event {event_id!r} belongs to another user; only an own event can be superseded")
+    if request.value is None:
+        if (found.kind, found.target_id, found.target_index) != (request.kind, request.target_id, request.target_index):
+            message = f"event {event_id!r} is of kind {found.kind} on {found.target_id!r} index {found.target_index}"
+            raise InvalidFeedback(f"{message}; to take it back, name this kind and this target")
+        if found.retracts:
+            raise InvalidFeedback(f"event {event_id!r} itself took something back; give the feedback again instead")
+
+
+def _index(connection: sa.Connection, request: FeedbackRequest, event_id: str) -> None:
+    """What an answer was corrected to can be searched as if it had been said."""
+    answer = (choices.c.completion_id == completions.c.id) & (choices.c.choice_index == request.target_index)
+    wanted = sa.select(choices.c.address, completions.c.thread_id).join(completions, answer).where(completions.c.id == request.target_id)
+    address, thread_id = connection.execute(wanted).one()
+    search.add(connection, request.principal, [search.Passage(address, thread_id, request.value, time.time(), event_id)])
 
 
 def last_seq(connection: sa.Connection) -> int:

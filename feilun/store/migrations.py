@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from feilun.store import search
 from feilun.store.rows import StoreError
 
 WORDS = {
@@ -68,6 +69,19 @@ CREATE VIEW current_votes AS
     FROM vote_spans WHERE replaced_seq IS NULL AND superseded_seq IS NULL
 """
 
+# `passages` holds tokens made by search.py, so that a database without full-text search of its own kind needs only this one table.
+CHATS = """
+CREATE TABLE drafts (
+    id TEXT NOT NULL PRIMARY KEY, principal TEXT NOT NULL, end_user TEXT, model TEXT NOT NULL, thread_id TEXT NOT NULL,
+    request {json} NOT NULL, texts {json} NOT NULL, updated {double} NOT NULL);
+CREATE INDEX drafts_principal ON drafts (principal);
+CREATE INDEX messages_parent ON messages (parent);
+CREATE INDEX completions_thread ON completions (principal, thread_id, started, finished);
+CREATE INDEX events_target ON events (target_id);
+CREATE VIRTUAL TABLE passages USING fts5 (
+    words, who, address UNINDEXED, thread_id UNINDEXED, event_id UNINDEXED, at UNINDEXED, tokenize = 'ascii')
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -83,7 +97,13 @@ def views(connection: sa.Connection) -> None:
     run_script(connection, VIEWS)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views)
+def chats(connection: sa.Connection) -> None:
+    """The index is derived from what stands: a later step that changes its shape fills it again, and this one no more."""
+    run_script(connection, CHATS)
+    search.rebuild(connection)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

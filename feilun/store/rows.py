@@ -68,7 +68,10 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRecord:
-    """One answered request. messages: {"role", "content"}; choices: {"index", "text", "finish_reason", "num_tokens"}."""
+    """One answered request. messages: {"role", "content"}; choices: {"index", "text", "finish_reason", "num_tokens"}.
+
+    num_quoted: so many first messages repeat what was said before, perhaps as corrected since, and are not searched again.
+    """
 
     id: str
     principal: str
@@ -84,11 +87,15 @@ class CompletionRecord:
     consent: Consent = Consent.IMPROVE
     started: float = 0.0
     finished: float = 0.0
+    num_quoted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackRequest:
-    """One act of one rater, as it comes over the wire. Without an idempotency key every call is a new event."""
+    """One act of one rater, as it comes over the wire. Without an idempotency key every call is a new event.
+
+    value None with `supersedes` takes that event back; the kind and the target must be the same.
+    """
 
     principal: str
     target_id: str
@@ -200,4 +207,72 @@ class Erasure:
 
     event_ids: tuple[str, ...]
     completion_ids: tuple[str, ...]
+    at: float
+
+
+class ThreadRow(NamedTuple):
+    """A conversation in a list. title: the beginning of its first question. at: when its newest answer ended."""
+
+    id: str
+    title: str
+    at: float
+    num_answers: int
+
+
+class Standing(NamedTuple):
+    """What its reader says of an answer now. edit: the text that stands in its place, given by the event `edit_id`."""
+
+    thumb: int = 0
+    reason: tuple[str, ...] = ()
+    edit: str | None = None
+    edit_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The completion that gave an answer. seconds: from the question to its end."""
+
+    id: str
+    index: int
+    model: str
+    engine: str
+    finish_reason: str
+    num_tokens: int
+    seconds: float
+    standing: Standing
+
+
+class ShownMessage(NamedTuple):
+    """A message as a page shows it: what was asked under an edited answer hangs under that answer, whatever its text was then.
+
+    address: hash of the shown parent, role and text. parent: the thread's id for a first message. stored: the messages that it stands for.
+    """
+
+    address: str
+    parent: str
+    role: str
+    text: str
+    at: float
+    answer: Answered | None
+    stored: tuple[str, ...]
+
+
+class Thread(NamedTuple):
+    """A whole conversation. messages: parents first, siblings in order of time. consent: of its newest completion."""
+
+    id: str
+    title: str
+    consent: Consent
+    messages: tuple[ShownMessage, ...]
+
+
+class Hit(NamedTuple):
+    """A message that a search found. marks: (start, end) of each place in `text`, in order; address as a page shows it."""
+
+    thread_id: str
+    title: str
+    address: str
+    role: str
+    text: str
+    marks: tuple[tuple[int, int], ...]
     at: float

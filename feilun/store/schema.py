@@ -25,6 +25,7 @@ messages = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("content", sa.JSON, nullable=False),
     sa.Index("messages_principal", "principal"),
+    sa.Index("messages_parent", "parent"),
 )
 
 completions = sa.Table(
@@ -45,6 +46,7 @@ completions = sa.Table(
     sa.Column("finished", sa.Double, nullable=False),
     sa.Column("erased", sa.Integer, nullable=False),
     sa.Index("completions_principal", "principal"),
+    sa.Index("completions_thread", "principal", "thread_id", "started", "finished"),
 )
 
 choices = sa.Table(
@@ -79,7 +81,23 @@ events = sa.Table(
     sa.UniqueConstraint("principal", "idempotency_key"),
     sa.Index("events_slot", "principal", "slot", "seq"),
     sa.Index("events_supersedes", "supersedes"),
+    sa.Index("events_target", "target_id"),
     sqlite_autoincrement=True,
+)
+
+# Answers that are being written: what a killed server leaves of them.
+drafts = sa.Table(
+    "drafts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("end_user", sa.Text),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("thread_id", sa.Text, nullable=False),
+    sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("texts", sa.JSON, nullable=False),
+    sa.Column("updated", sa.Double, nullable=False),
+    sa.Index("drafts_principal", "principal"),
 )
 
 champions = sa.Table(
@@ -135,6 +153,9 @@ erasures = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Index("erasures_subject", "subject_hash"),
 )
+
+# The full-text table that migrations.py makes; search.py says what stands in it. No `metadata`: it is not made by a common CREATE TABLE.
+passages = sa.table("passages", *(sa.column(name) for name in ("rowid", "words", "who", "address", "thread_id", "event_id", "at")))
 
 # The view that migrations.py makes. It stands outside `metadata`, which holds tables only.
 vote_spans = sa.table(

@@ -1,11 +1,11 @@
 """The store as one object: reads see a snapshot, every write returns only after its commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from feilun.store import champion, completions, engines, erasure, feedback, keys, notes, turns, votes
+from feilun.store import champion, completions, drafts, engines, erasure, feedback, keys, notes, threads, turns, votes
 from feilun.store.database import Database
 from feilun.store.engines import EngineRow
 from feilun.store.rows import (
@@ -16,8 +16,11 @@ from feilun.store.rows import (
     EventRow,
     FeedbackRequest,
     FeedbackResult,
+    Hit,
     KeyRow,
     NewKey,
+    Thread,
+    ThreadRow,
     TurnRow,
     TurnState,
 )
@@ -74,6 +77,37 @@ class Store:
     def completion(self, completion_id: str) -> CompletionRecord | None:
         """None when unknown or erased."""
         return self._database.read(lambda c: completions.by_id(c, completion_id))
+
+    # answers being written
+    def save_draft(self, record: CompletionRecord) -> None:
+        """Keep an answer that is being written; `record_completion` of the same id ends it."""
+        self._database.write(lambda c: drafts.save(c, record))
+
+    def renew_draft(self, draft_id: str, texts: Sequence[dict[str, Any]]) -> None:
+        """The answers as far as they have come: {"index", "text", "num_tokens"} each. A draft that has ended stays ended."""
+        self._database.write(lambda c: drafts.renew(c, draft_id, texts))
+
+    def adopt_drafts(self, before: float, but: Collection[str] = ()) -> list[str]:
+        """Record drafts that nobody renewed since `before` as completions with finish_reason "abort"; their ids."""
+        return self._database.write(lambda c: drafts.adopt(c, before, but))
+
+    # conversations
+    def threads(self, principal: str, limit: int, before: float | None = None) -> list[ThreadRow]:
+        """The newest first; before: only those whose last answer ended earlier."""
+        return self._database.read(lambda c: threads.listed(c, principal, limit, before))
+
+    def thread(self, principal: str, thread_id: str) -> Thread | None:
+        """None unless this principal has had an answer in it."""
+        return self._database.read(lambda c: threads.whole(c, principal, thread_id))
+
+    def search(self, principal: str, query: str, limit: int) -> list[Hit]:
+        """Messages and standing edits of this principal that hold the query, newest first."""
+        return self._database.read(lambda c: threads.search_hits(c, principal, query, limit))
+
+    def forget_thread(self, principal: str, thread_id: str) -> None:
+        """Empty one conversation as `forget` empties everything. Raises NotFound."""
+        self._database.write(lambda c: erasure.forget_thread(c, principal, thread_id))
+        self._database.shed_old_pages()
 
     # feedback
     def record_feedback(self, request: FeedbackRequest) -> FeedbackResult:

@@ -73,6 +73,8 @@ def _sibling(key: tuple[str, int], tree: Mapping[str, Node], spoken: Spoken) -> 
 
 
 def edited_threads(connection: sa.Connection, principal: str, upto_seq: int | None) -> frozenset[str]:
+    # An edit that was taken back counts: while it stood, a turn may have taught with this thread, and what once taught must never
+    # come to be held out and measure.
     wanted = sa.select(completions.c.thread_id).distinct().join(events, events.c.target_id == completions.c.id)
     wanted = wanted.where(events.c.principal == principal, events.c.kind == "edit")
     if upto_seq is not None:

@@ -1,0 +1,55 @@
+"""Answers that are being written. Their server renews them about every second; what it leaves behind becomes an aborted answer."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from feilun.store import completions
+from feilun.store.rows import CompletionRecord
+from feilun.store.schema import drafts
+from feilun.types import Consent, Decision
+
+COLUMNS = ("id", "principal", "end_user", "model", "thread_id")
+ABORT = "abort"
+
+
+def save(connection: sa.Connection, record: CompletionRecord) -> None:
+    """A new draft: what was asked, and the answers as far as they have come."""
+    given = asdict(record)
+    row = {name: given.pop(name) for name in COLUMNS}
+    row |= {"texts": given.pop("choices"), "request": given, "updated": time.time()}
+    connection.execute(drafts.insert().values(row))
+
+
+def renew(connection: sa.Connection, draft_id: str, texts: Sequence[dict[str, Any]]) -> None:
+    """The answers as far as they have come since; a draft that was recorded meanwhile is gone and stays so."""
+    connection.execute(drafts.update().where(drafts.c.id == draft_id).values(texts=list(texts), updated=time.time()))
+
+
+def adopt(connection: sa.Connection, before: float, but: Collection[str]) -> list[str]:
+    """Record every draft not renewed since `before` as a completion that was broken off, those in `but` aside; their ids."""
+    left = connection.execute(drafts.select().where(drafts.c.updated < before, drafts.c.id.not_in(list(but)))).all()
+    for row in left:
+        completions.record(connection, _record(row))
+    return [row.id for row in left]
+
+
+def _record(row: sa.Row[Any]) -> CompletionRecord:
+    request, names = dict(row.request), row._mapping
+    decision = request.pop("decision")
+    request |= {
+        "decision": Decision(**{**decision, "candidates": tuple(decision["candidates"])}),
+        "consent": Consent(request["consent"]),
+        "finished": row.updated,
+        "completion_tokens": sum(text["num_tokens"] for text in row.texts),
+        "choices": [{**text, "finish_reason": ABORT} for text in row.texts],
+    }
+    return CompletionRecord(**{name: names[name] for name in COLUMNS}, **request)
+
+
+def forget(connection: sa.Connection, principal: str, thread_id: str | None = None) -> None:
+    mine = drafts.c.principal == principal
+    connection.execute(drafts.delete().where(mine if thread_id is None else mine & (drafts.c.thread_id == thread_id)))
