@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from feilun.cli.parser import add, add_set, model_ref
@@ -13,6 +14,7 @@ def add_serve(verbs: Any) -> None:
     add_set(serve)
     serve.add_argument("--port", type=int, default=None)
     serve.add_argument("--quiet", action="store_true", help="print the address without the owner's one-time token")
+    serve.add_argument("--no-watch", action="store_true", help="leave it to `feilun turn --watch` to run the turns that the page asks for")
     chat = add(verbs, "chat", run_chat, "talk to a model in the terminal")
     chat.add_argument("model", nargs="?", default="champion")
     chat.add_argument("--max-tokens", type=int, default=128)
@@ -22,10 +24,12 @@ def add_serve(verbs: Any) -> None:
 def run_serve(options: argparse.Namespace) -> int:
     from feilun.config import ServeSettings, apply_settings
     from feilun.serve.app import run
+    from feilun.turn import watcher_beside
 
     chosen = options.assignments + ([f"port={options.port}"] if options.port is not None else [])
     settings = apply_settings(ServeSettings(), chosen)
-    run(options.home, settings, on_start=lambda address: print(address.url if options.quiet else address.owner_url, flush=True))
+    with nullcontext() if options.no_watch else watcher_beside(options.home):
+        run(options.home, settings, on_start=lambda address: print(address.url if options.quiet else address.owner_url, flush=True))
     return 0
 
 
@@ -42,7 +46,7 @@ def run_chat(options: argparse.Namespace) -> int:
     print(f"models/{model.ref}; an empty line ends the chat", file=sys.stderr)
     for line in iter(lambda: ask("> "), ""):
         conversation = conversation.then("user", line)
-        while len(conversation.messages) > 1 and len(chat.chat_format.prompt(conversation)) + params.max_tokens > chat.info.context_tokens:
+        while len(conversation.messages) > 1 and len(chat.chat_format.prompt(conversation)) + options.max_tokens > chat.info.context_tokens:
             conversation = Conversation(conversation.messages[2:])
             print("(the earliest question and answer no longer fit, and are forgotten)", file=sys.stderr)
         reply = chat.complete([conversation], params)[0]

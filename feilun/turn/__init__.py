@@ -1,15 +1,21 @@
 """The wheel: collect, curate, train, exam, gate, promote; and the way back.
 
-gate.py   the rule, a pure function on two exams       wheel.py   the parent: one turn, resumed where it was killed
-lease.py  who works on a step, and who died            steps.py   the child: what one step does
+gate.py   the rule, a pure function on two exams       wheel.py     the parent: one turn, resumed where it was killed
+taught.py the rule of an owner's turn                  steps.py     the child: what one step does
+owner.py  what an owner's turn asks and tells          settings.py  an owner's turn in any home
+lease.py  who works on a step, and who died            watch.py     one turn for every request
 """
 
 from feilun.turn.champions import promote, rollback
 from feilun.turn.gate import GateVerdict, TaskVerdict, decide
+from feilun.turn.settings import leave_settings, left_settings, owner_settings
 from feilun.turn.steps import STEPS, Rooms, run_step
-from feilun.turn.wheel import TurnProgress, TurnResult, abandon, run_turn
+from feilun.turn.taught import decide_taught
+from feilun.turn.watch import watch, watcher_beside
+from feilun.turn.wheel import TurnProgress, TurnResult, TurnRunning, abandon, run_turn
 
 __all__ = [
-    "STEPS", "GateVerdict", "Rooms", "TaskVerdict", "TurnProgress", "TurnResult",
-    "abandon", "decide", "promote", "rollback", "run_step", "run_turn",
+    "STEPS", "GateVerdict", "Rooms", "TaskVerdict", "TurnProgress", "TurnResult", "TurnRunning",
+    "abandon", "decide", "decide_taught", "leave_settings", "left_settings", "owner_settings", "promote", "rollback", "run_step",
+    "run_turn", "watch", "watcher_beside",
 ]  # fmt: skip

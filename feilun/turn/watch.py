@@ -1,0 +1,196 @@
+"""Turns on request: a process that waits until the owner asks, and runs one turn at a time.
+
+A request is a note in the store; it is over when a turn's plan names it, or when it has an answer. Both are one transaction,
+so whoever dies at whatever moment, it is neither lost nor served twice.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from feilun.config import TurnSettings, rebuild
+from feilun.store import Store, StoreError, StoreUnavailable, TurnRow
+from feilun.turn.settings import owner_settings
+from feilun.turn.wheel import Command, TurnRunning, abandon, run_turn
+from feilun.types import UserError
+
+__all__ = ["WATCH_NOTE", "watch", "watcher_beside"]
+
+WATCH_NOTE = "turn_watch"
+LOCK = "watch.lock"
+LOOK_SECONDS = 0.5
+BEAT_SECONDS = 4.0
+MAX_TRIES = 3
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+RESTART_SECONDS = 2.0
+STOP_SECONDS = 20.0
+
+
+def watch(home: Path, *, command: Command | None = None, stop: threading.Event | None = None) -> None:
+    """Run one turn for every request, until `stop` is set. A second watcher of a home waits until the first has ended.
+
+    A turn that was begun for a request and left unfinished is gone on with. command: as in `run_turn`.
+    """
+    stopped = stop or threading.Event()
+    with Store.open(home) as store, only_watcher(home, stopped):
+        watcher = Watcher(home, store, command)
+        with watcher.beating():
+            while not stopped.wait(LOOK_SECONDS):
+                watcher.look()
+
+
+@contextlib.contextmanager
+def only_watcher(home: Path, stopped: threading.Event) -> Iterator[None]:
+    """Held by one process at a time; the system lets go of it when that process ends in any way."""
+    with (home / LOCK).open("a+", encoding="utf-8") as lock:
+        while not stopped.is_set():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                stopped.wait(LOOK_SECONDS)
+        yield
+
+
+class Watcher:
+    """What is being done, and how often it has failed in a row."""
+
+    def __init__(self, home: Path, store: Store, command: Command | None):
+        self.home, self.store, self.command = home, store, command
+        self.request: str | None = None
+        self.num_failures, self.not_before = 0, 0.0
+
+    def look(self) -> None:
+        """Go on with the turn of a request, or begin one; a failure is told, kept, and tried again after a pause."""
+        if time.monotonic() < self.not_before:
+            return
+        try:
+            self.work()
+        except TurnRunning:
+            return
+        except Exception as error:
+            # Whatever it was, the next request must find somebody who watches.
+            self.fail(error)
+            return
+        self.num_failures, self.request = 0, None
+
+    def work(self) -> None:
+        turn = self.store.unfinished_turn()
+        if turn is not None:
+            if turn.plan.get("request"):
+                self.go_on(turn)
+            return
+        asked = self.store.asked_turn()
+        if asked is not None:
+            self.request = str(asked["id"])
+            run_turn(self.home, owner_settings(self.home, self.store), command=self.command, request=self.request)
+
+    def go_on(self, turn: TurnRow) -> None:
+        self.request = str(turn.plan["request"])
+        run_turn(self.home, rebuild(TurnSettings, turn.plan["settings"]), command=self.command)
+
+    def fail(self, error: Exception) -> None:
+        told = f"{error}" if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"turn: {told}", file=sys.stderr, flush=True)
+        if not isinstance(error, UserError):
+            traceback.print_exception(error)
+        self.num_failures += 1
+        self.not_before = time.monotonic() + min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self.num_failures - 1, 9))
+        with contextlib.suppress(UserError):  # told at the next failure, when the store can be written and nobody else is at work
+            self.settle(told, hopeless=isinstance(error, UserError) and not isinstance(error, StoreError))
+
+    def settle(self, why: str, *, hopeless: bool) -> None:
+        """Say in the store why there will be no turn: at once where nothing began and trying again is of no use, else at last."""
+        begun = self.store.unfinished_turn() is not None
+        if self.request is None or not (self.num_failures >= MAX_TRIES or (hopeless and not begun)):
+            return
+        if begun:
+            abandon(self.home, f"given up after {self.num_failures} tries: {why}")
+        elif self.store.asked_turn() is not None:
+            self.store.answer_request(self.request, why)
+        self.num_failures, self.request = 0, None
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """While the block runs the store shows that somebody watches, and what for."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            self.tell(time.time())
+            while not ended.wait(BEAT_SECONDS):
+                self.tell(time.time())
+
+        thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.tell(0.0)
+
+    def tell(self, at: float) -> None:
+        with contextlib.suppress(StoreUnavailable):  # a busy file is not the end of watching; the next beat tells
+            self.store.note(WATCH_NOTE, {"pid": os.getpid(), "at": at, "request": self.request})
+
+
+@contextlib.contextmanager
+def watcher_beside(home: Path) -> Iterator[None]:
+    """`feilun turn --watch` as a child for as long as the block runs, started again when it ends by itself.
+
+    Its standard input is a pipe that this process holds open: where it ends, so does the child, however this process ended.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "feilun.cli", "--with-parent", "--home", str(home), "turn", "--watch"]
+    keeper = Keeper(command)
+    thread = threading.Thread(target=keeper.keep, daemon=True, name="watcher")
+    thread.start()
+    try:
+        yield
+    finally:
+        keeper.end()
+        thread.join()
+
+
+class Keeper:
+    """One child at a time, started anew until `end`."""
+
+    def __init__(self, command: list[str]):
+        self._command = command
+        self._ended, self._starting = threading.Event(), threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def keep(self) -> None:
+        while True:
+            with self._starting:
+                if self._ended.is_set():
+                    return
+                self._child = start(self._command)
+            self._child.wait()
+            assert self._child.stdin is not None
+            self._child.stdin.close()
+            self._ended.wait(RESTART_SECONDS)
+
+    def end(self) -> None:
+        with self._starting:
+            self._ended.set()
+            child = self._child
+        if child is None or child.poll() is not None:
+            return
+        child.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_SECONDS)
+        child.kill()
+
+
+def start(command: list[str]) -> "subprocess.Popen[bytes]":
+    """A session of its own: Ctrl-C speaks to this process alone. What fails is said on standard error."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
