@@ -60,7 +60,8 @@ async def page(request: Request, token: str | None = None) -> Response:
     theme = request.cookies.get("feilun_theme")
     html = _template().render(
         language=language, words=all_words()[language], stages=STAGES, owner=owner, theme=theme if theme in THEMES else None,
-        views=_present(VIEWS, ".js"), parts=_present(PARTS, ".js"), styles=_present((*VIEWS, *PARTS), ".css"),
+        views=_present(VIEWS, ".js"), has_engines=bool(_present(["engines"], ".js")),
+        parts=_present(PARTS, ".js"), styles=_present((*VIEWS, *PARTS), ".css"),
     )  # fmt: skip
     return HTMLResponse(
         html, 200 if owner else 401, {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie", "Content-Language": language}

@@ -1,0 +1,63 @@
+// One running generation as this page sees it: attached to the server's stream, resumed after a loss, stopped at what was seen.
+
+/**
+ * `on` = {update(live, index, from), lost(live, bool), end(live, data), fail(live, message)}.
+ * Each answer: {index, key, blocks: [html], chars}. A stopped one keeps what it shows.
+ */
+export class Live {
+  constructor({ id, parent, num_answers: count }, app, on) {
+    Object.assign(this, { id, parent, app, on, model: null, engine: null, stopped: false, ended: false });
+    this.answers = Array.from({ length: count }, (_, index) => ({ index, key: `${id}/${index}`, blocks: [], chars: 0 }));
+    this.leaving = new AbortController();
+  }
+
+  async follow() {
+    try {
+      await this.app.events(`/api/generations/${encodeURIComponent(this.id)}`, {
+        signal: this.leaving.signal,
+        onlost: (lost) => this.on.lost(this, lost),
+        onevent: (name, data) => this.#hear(name, data),
+      });
+    } catch (error) {
+      this.#fail(error.message);
+    }
+  }
+
+  /** Stop reading. The generation goes on without us. */
+  leave() {
+    this.leaving.abort();
+  }
+
+  /** Stop the generation; the record is cut to what this page has shown. */
+  async stop() {
+    if (this.stopped || this.ended) return;
+    this.stopped = true;
+    const seen = this.answers.map((answer) => answer.chars).join(",");
+    await this.app.api("DELETE", `/api/generations/${encodeURIComponent(this.id)}?seen=${seen}`);
+  }
+
+  #hear(name, data) {
+    if (name === "snapshot") {
+      Object.assign(this, { model: data.model, engine: data.engine });
+      for (const answer of data.answers) this.#take({ ...answer, from: 0 });
+    } else if (name === "blocks") this.#take(data);
+    else if (name === "end") {
+      this.ended = true;
+      this.on.end(this, data);
+    } else if (name === "failed") this.#fail(data.message);
+    return this.ended;
+  }
+
+  #take({ index, from, blocks, num_chars: chars }) {
+    const answer = this.answers[index];
+    if (this.stopped || !answer) return;
+    answer.blocks.splice(from, Infinity, ...blocks);
+    answer.chars = chars;
+    this.on.update(this, index, from);
+  }
+
+  #fail(message) {
+    this.ended = true;
+    this.on.fail(this, message);
+  }
+}
