@@ -4,9 +4,7 @@ import { isUntaught, shortModel, targetOf } from "./answer.js";
 import { Blocks } from "./blocks.js";
 import { element, icon, say, tool } from "./dom.js";
 import { copyText, reasonsRow, thumbs } from "./marks.js";
-
-const lazily = (path) => () => import(path);
-const teaching = lazily("./teach.js"), inspecting = lazily("./inspect.js");
+import { openEditor, undo } from "./teach.js";
 
 /** ‹ 2/3 ›, where a message has siblings. */
 function pager(chat, message) {
@@ -118,7 +116,7 @@ export class AnswerView {
         tool("copy", "copy_answer", (event) => this.copy(event.currentTarget)), ...this.marks.buttons,
         tool("edit", "edit_answer", () => this.edit()),
         tool("again", "another", (event) => chat.another(message, event.currentTarget)),
-        tool("eye", "saw", () => inspecting().then((m) => m.inspect(chat, message)).catch(chat.app.report))),
+        tool("eye", "saw", () => import("./inspect.js").then((m) => m.inspect(chat, message)).catch(chat.app.report))),
       element("span", { class: "who", title: message.answer.model }, shortModel(message.answer.model)),
       this.#ending() ?? "");
     this.below.replaceChildren(...[this.#untaught(), reasonsRow(chat, this), this.#lesson()].filter(Boolean));
@@ -138,10 +136,10 @@ export class AnswerView {
   /** "saved as a lesson · undo · the first answer" */
   #lesson() {
     if (!this.message.lesson) return null;
-    const undo = element("button", { class: "link", t: "undo", onclick: () => teaching().then((m) => m.undo(this.chat, this)) });
+    const back = element("button", { class: "link", t: "undo", onclick: () => undo(this.chat, this) });
     const original = element("button", { class: "link", onclick: () => this.#flip() });
     say(original, this.original ? "show_lesson" : "show_original");
-    return element("p", { class: "lesson" }, icon("check"), element("span", { t: "lesson_saved" }), undo, original);
+    return element("p", { class: "lesson" }, icon("check"), element("span", { t: "lesson_saved" }), back, original);
   }
 
   #flip() {
@@ -164,8 +162,7 @@ export class AnswerView {
   }
 
   /** Correct the answer in place, starting from `text` or from what stands there. */
-  async edit(text) {
-    const { openEditor } = await teaching();
+  edit(text) {
     openEditor(this.chat, this, text ?? this.message.lesson?.text ?? this.message.text);
   }
 }

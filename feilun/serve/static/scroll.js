@@ -49,9 +49,11 @@ export class Scroll {
 
   /** Bring `node` to the middle and stay with it. */
   to(node) {
-    this.#set(false);
+    this.stuck = false;
     node.scrollIntoView({ block: "center" });
     this.ours = this.box.scrollTop;
+    this.stuck = this.#away < NEAR_PX;
+    this.onstuck(this.stuck);
   }
 
   /** Change what is shown without moving what the reader looks at: `node` stays where it is on the screen. */

@@ -174,6 +174,11 @@ export class Talk {
     return last?.address ?? this.id;
   }
 
+  /** Stop everything that runs here; what was seen stays. */
+  stop() {
+    return Promise.all([...this.running.lives.values()].map((live) => live.stop().catch(this.app.report)));
+  }
+
   // --- choosing
 
   /** Another sibling; the button `focus` of its pager takes the focus. */
