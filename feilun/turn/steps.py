@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.artifacts import Artifact, draft, find, write_json
+from feilun.artifacts import Artifact, draft, find, read_rows, write_json
 from feilun.config import TurnSettings, rebuild
 from feilun.feedback.opinions import normalise
 from feilun.feedback.owner import TAUGHT
@@ -293,10 +293,6 @@ def read_gold(path: Path) -> dict[str, tuple[str, ...]] | None:
         return {str(row["prompt"]): tuple(str(a) for a in row["answers"]) for row in read_rows(path)}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f'{path}: {type(error).__name__}: {error}; each line must be {{"prompt": "...", "answers": ["..."]}}') from error
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def _num_lines(path: Path) -> int:

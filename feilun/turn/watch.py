@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from feilun.config import TurnSettings, rebuild
@@ -22,33 +23,43 @@ from feilun.turn.settings import owner_settings
 from feilun.turn.wheel import Command, TurnRunning, abandon, run_turn
 from feilun.types import UserError
 
-__all__ = ["WATCH_NOTE", "watch", "watcher_beside"]
+__all__ = ["WATCH_NOTE", "Pace", "watch", "watcher_beside"]
 
 WATCH_NOTE = "turn_watch"
 LOCK = "watch.lock"
-LOOK_SECONDS = 0.5
-BEAT_SECONDS = 4.0
 MAX_TRIES = 3
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+LONGEST_PAUSE_SECONDS = 60.0
 RESTART_SECONDS = 2.0
 STOP_SECONDS = 20.0
 
 
-def watch(home: Path, *, command: Command | None = None, stop: threading.Event | None = None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a watcher looks, how often it shows that it is there, how long it waits after a first failure; then twice that."""
+
+    look_seconds: float = 0.5
+    beat_seconds: float = 4.0
+    pause_seconds: float = 1.0
+
+
+USUAL = Pace()
+
+
+def watch(home: Path, *, command: Command | None = None, stop: threading.Event | None = None, pace: Pace = USUAL) -> None:
     """Run one turn for every request, until `stop` is set. A second watcher of a home waits until the first has ended.
 
     A turn that was begun for a request and left unfinished is gone on with. command: as in `run_turn`.
     """
     stopped = stop or threading.Event()
-    with Store.open(home) as store, only_watcher(home, stopped):
-        watcher = Watcher(home, store, command)
+    with Store.open(home) as store, only_watcher(home, stopped, pace):
+        watcher = Watcher(home, store, command, pace)
         with watcher.beating():
-            while not stopped.wait(LOOK_SECONDS):
+            while not stopped.wait(pace.look_seconds):
                 watcher.look()
 
 
 @contextlib.contextmanager
-def only_watcher(home: Path, stopped: threading.Event) -> Iterator[None]:
+def only_watcher(home: Path, stopped: threading.Event, pace: Pace) -> Iterator[None]:
     """Held by one process at a time; the system lets go of it when that process ends in any way."""
     with (home / LOCK).open("a+", encoding="utf-8") as lock:
         while not stopped.is_set():
@@ -56,15 +67,15 @@ def only_watcher(home: Path, stopped: threading.Event) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                stopped.wait(LOOK_SECONDS)
+                stopped.wait(pace.look_seconds)
         yield
 
 
 class Watcher:
     """What is being done, and how often it has failed in a row."""
 
-    def __init__(self, home: Path, store: Store, command: Command | None):
-        self.home, self.store, self.command = home, store, command
+    def __init__(self, home: Path, store: Store, command: Command | None, pace: Pace):
+        self.home, self.store, self.command, self.pace = home, store, command, pace
         self.request: str | None = None
         self.num_failures, self.not_before = 0, 0.0
 
@@ -103,7 +114,7 @@ class Watcher:
         if not isinstance(error, UserError):
             traceback.print_exception(error)
         self.num_failures += 1
-        self.not_before = time.monotonic() + min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self.num_failures - 1, 9))
+        self.not_before = time.monotonic() + min(LONGEST_PAUSE_SECONDS, self.pace.pause_seconds * 2 ** min(self.num_failures - 1, 9))
         with contextlib.suppress(UserError):  # told at the next failure, when the store can be written and nobody else is at work
             self.settle(told, hopeless=isinstance(error, UserError) and not isinstance(error, StoreError))
 
@@ -125,7 +136,7 @@ class Watcher:
 
         def beat() -> None:
             self.tell(time.time())
-            while not ended.wait(BEAT_SECONDS):
+            while not ended.wait(self.pace.beat_seconds):
                 self.tell(time.time())
 
         thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
@@ -143,14 +154,14 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def watcher_beside(home: Path) -> Iterator[None]:
+def watcher_beside(home: Path, *, restart_seconds: float = RESTART_SECONDS) -> Iterator[None]:
     """`feilun turn --watch` as a child for as long as the block runs, started again when it ends by itself.
 
     Its standard input is a pipe that this process holds open: where it ends, so does the child, however this process ended.
     """
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "feilun.cli", "--with-parent", "--home", str(home), "turn", "--watch"]
-    keeper = Keeper(command)
+    keeper = Keeper(command, restart_seconds)
     thread = threading.Thread(target=keeper.keep, daemon=True, name="watcher")
     thread.start()
     try:
@@ -163,8 +174,8 @@ def watcher_beside(home: Path) -> Iterator[None]:
 class Keeper:
     """One child at a time, started anew until `end`."""
 
-    def __init__(self, command: list[str]):
-        self._command = command
+    def __init__(self, command: list[str], restart_seconds: float):
+        self._command, self._restart_seconds = command, restart_seconds
         self._ended, self._starting = threading.Event(), threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -177,7 +188,7 @@ class Keeper:
             self._child.wait()
             assert self._child.stdin is not None
             self._child.stdin.close()
-            self._ended.wait(RESTART_SECONDS)
+            self._ended.wait(self._restart_seconds)
 
     def end(self) -> None:
         with self._starting:

@@ -1,0 +1,188 @@
+"""Turns on request: real processes, killed at bad moments; no request is lost, none is served twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from owner_child import do_step
+from owner_house import NO_EXAMS, correct, drill, make_home
+from serve_house import until
+
+from feilun.artifacts import write_json
+from feilun.store import Store, TurnRow
+from feilun.turn import leave_settings, watch, watcher_beside
+from feilun.turn.lease import is_dead
+from feilun.turn.watch import Pace
+from feilun.turn.wheel import _only_turn
+
+QUICK = Pace(look_seconds=0.02, beat_seconds=0.2, pause_seconds=0.02)
+CHILD = Path(__file__).with_name("watch_child.py")
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    """A home whose owner has corrected an answer and may turn the wheel."""
+    make_home(home)
+    correct(home, "cat?", "Mimi")
+    with Store.open(home) as store:
+        leave_settings(store, NO_EXAMS)
+        yield store
+
+
+@pytest.fixture
+def watching(home: Path, store: Store) -> Iterator[None]:
+    """A watcher in a thread of this process; its steps are done here."""
+
+    def command(home: Path, turn_id: str, step: str) -> list[str]:
+        do_step(home, turn_id, step)
+        return [sys.executable, "-I", "-S", "-c", ""]
+
+    stop = threading.Event()
+    thread = threading.Thread(target=watch, args=(home,), kwargs={"command": command, "stop": stop, "pace": QUICK})
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def ended(store: Store, number: int) -> TurnRow:
+    """The turn of this number, once no turn runs and no request waits."""
+    until(lambda: len(store.turns()) >= number and store.unfinished_turn() is None and store.asked_turn() is None, 30.0)
+    assert len(store.turns()) == number
+    return store.turns()[-1]
+
+
+def test_one_turn_for_every_request(home, store, watching):
+    until(lambda: (store.read_note("turn_watch") or {}).get("pid") == os.getpid())
+    assert store.turns() == []
+    asked = store.ask_turn("owner")
+    turn = ended(store, 1)
+    assert (turn.state, turn.plan["request"]) == ("promoted", asked)
+    store.ask_turn("owner")
+    turn = ended(store, 2)
+    assert turn.state == "refused"
+    assert "correct an answer first" in turn.why
+    correct(home, "dog?", "Rex")
+    store.ask_turn("owner")
+    assert ended(store, 3).state == "promoted"
+
+
+def test_whoever_stops_says_so(home, store):
+    stop = threading.Event()
+    thread = threading.Thread(target=watch, args=(home,), kwargs={"stop": stop, "pace": QUICK})
+    thread.start()
+    until(lambda: (store.read_note("turn_watch") or {}).get("at", 0) > 0)
+    stop.set()
+    thread.join()
+    assert store.read_note("turn_watch")["at"] == 0.0
+
+
+def test_where_no_turn_can_begin_the_request_has_an_answer(tmp_path):
+    with Store.open(tmp_path) as store:
+        asked = store.ask_turn("owner")
+        stop = threading.Event()
+        thread = threading.Thread(target=watch, args=(tmp_path,), kwargs={"stop": stop, "pace": QUICK})
+        thread.start()
+        until(lambda: store.asked_turn() is None)
+        stop.set()
+        thread.join()
+        note = store.read_note("turn_request")
+        assert note["id"] == asked
+        assert "there is no champion to start from" in note["answer"]["why"]
+        assert store.turns() == []
+
+
+def test_a_step_that_always_fails_ends_the_turn_with_a_reason_and_the_next_request_is_served(home, store, watching, capfd):
+    write_json(home / "drill.json", {"raise": ["train", "before"]})
+    keep_falling = threading.Event()
+
+    def fall_again() -> None:
+        while not keep_falling.wait(0.005):
+            (home / "drilled").unlink(missing_ok=True)
+
+    thread = threading.Thread(target=fall_again)
+    thread.start()
+    store.ask_turn("owner")
+    turn = ended(store, 1)
+    keep_falling.set()
+    thread.join()
+    assert turn.state == "failed"
+    assert turn.why.startswith("abandoned: given up after 3 tries: OSError: no space left on device")
+    assert "no space left" in capfd.readouterr().err
+    drill(home)
+    store.ask_turn("owner")
+    assert ended(store, 2).state == "promoted"
+
+
+def test_a_turn_of_somebody_else_is_waited_for_and_left_alone(home, store, watching):
+    with _only_turn(home, store):
+        store.ask_turn("owner")
+        threading.Event().wait(0.2)
+        assert store.turns() == []
+    assert ended(store, 1).state == "promoted"
+    by_hand = store.start_turn({"steps": ["collect"], "settings": {}, "name": "by hand"})
+    threading.Event().wait(0.2)
+    assert store.unfinished_turn().id == by_hand
+
+
+# real processes
+
+
+def start(home: Path, *apart: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, str(CHILD), str(home), *apart], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def stop(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    child.wait()
+
+
+def ran(home: Path) -> Counter:
+    return Counter((home / "ran.log").read_text().split("\n")[:-1])
+
+
+def test_a_killed_step_is_done_again_by_the_watcher_itself(home, store):
+    drill(home, kill=["train", "after"])
+    child = start(home, "train")
+    asked = store.ask_turn("owner")
+    turn = ended(store, 1)
+    stop(child)
+    assert (turn.state, turn.plan["request"]) == ("promoted", asked)
+    assert ran(home)["curate after"] == 1
+    assert ran(home)["train after"] == 2
+    assert [row.reason.split()[0] for row in store.history()] == ["first", "turn"]
+
+
+def test_a_killed_watcher_takes_its_step_along_and_the_next_one_goes_on(home, store):
+    drill(home, hang=["train", "before"])
+    first = start(home, "train")
+    store.ask_turn("owner")
+    until(lambda: (home / "drilled").exists(), 30.0)
+    second = start(home, "train")  # waits for the first to end
+    owner = store.unfinished_turn().steps["train"].owner
+    first.kill()
+    first.wait()
+    until(lambda: is_dead(owner))
+    turn = ended(store, 1)
+    assert store.read_note("turn_watch")["pid"] == second.pid
+    stop(second)
+    assert turn.state == "promoted"
+    assert ran(home)["curate after"] == 1
+    assert len(store.history()) == 2
+
+
+def test_serving_has_a_watcher_beside_it_which_is_started_again_and_ends_with_it(home, store):
+    with watcher_beside(home, restart_seconds=0.01):
+        until(lambda: store.read_note("turn_watch"), 30.0)
+        first = store.read_note("turn_watch")["pid"]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: store.read_note("turn_watch")["pid"] != first, 30.0)
+        second = store.read_note("turn_watch")["pid"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
