@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +22,20 @@ from typing import Any
 
 from feilun.types import UserError
 
-__all__ = ["KINDS", "Artifact", "Draft", "draft", "find", "lineage", "list_artifacts", "read_json", "verify", "write_json"]
+__all__ = [
+    "KINDS",
+    "Artifact",
+    "Draft",
+    "draft",
+    "find",
+    "lineage",
+    "list_artifacts",
+    "read_json",
+    "read_rows",
+    "verify",
+    "write_json",
+    "write_rows",
+]
 
 KINDS = ("corpus", "tokenizer", "tokens", "lessons", "models", "runs", "exams", "index")
 MANIFEST = "manifest.json"
@@ -201,6 +214,18 @@ def write_json(path: Path, value: Any) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file that this program wrote."""
+    # Not splitlines: a text may hold U+2028, which that takes for the end of a line.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """JSON lines into a draft; nobody else reads the file before the draft is published."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _sync_directory(path: Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from feilun.artifacts import Artifact, write_json
+from feilun.artifacts import Artifact, write_json, write_rows
+from feilun.artifacts import Draft as ArtifactDraft
 from feilun.artifacts import draft as draft_artifact
 from feilun.feedback.ballot import Ballot
 from feilun.feedback.opinions import normalise, prompt_of
@@ -98,15 +99,19 @@ def build_lessons(
     curated.dropped.update(_gone(store, newest, votes))
     recipe = {"upto_seq": newest, "rules": {**asdict(rules), "min_trust": least}, "gold": _digest(gold or {}), "terms": terms}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
-        in_order = sorted(curated.lessons, key=_content)
-        _write_rows(work.path / "sft.jsonl", sft_rows(in_order))
-        _write_rows(work.path / "pairs.jsonl", pair_rows(in_order))
-        report = _report(curated)
-        write_json(work.path / "report.json", report)
-        work.counts = {key: report[key] for key in ("num_events", "used", "signals", "dropped", "num_rows", "num_pairs")}
-        work.counts["events"] = sorted(event for lesson in curated.lessons for event in lesson.events)
+        _write(work, curated)
     assert work.artifact is not None
     return work.artifact
+
+
+def _write(work: ArtifactDraft, curated: Curated) -> None:
+    in_order = sorted(curated.lessons, key=_content)
+    write_rows(work.path / "sft.jsonl", sft_rows(in_order))
+    write_rows(work.path / "pairs.jsonl", pair_rows(in_order))
+    report = _report(curated)
+    write_json(work.path / "report.json", report)
+    work.counts = {key: report[key] for key in ("num_events", "used", "signals", "dropped", "num_rows", "num_pairs")}
+    work.counts["events"] = sorted(event for lesson in curated.lessons for event in lesson.events)
 
 
 def _unprotected(lessons: Iterable[Lesson], protect: Protect, dropped: Counter[str]) -> list[Lesson]:
@@ -279,11 +284,6 @@ def _report(curated: Curated) -> dict[str, Any]:
         "num_pairs_withheld": curated.num_pairs_withheld,
         "raters": dict(sorted(raters.items())),
     }
-
-
-def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _digest(value: Any) -> str:

@@ -29,6 +29,11 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     turn = TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason")
+    # A correction is one wording; a small model needs it in many, and more steps than a turn that confirms what is half known.
+    owner = replace(
+        prefer, num_steps=400, checkpoint_steps=100, replay_share=0.5, spread_share=0.4,
+        optimiser=OptimiserSettings(matrix_lr=0.007, other_lr=7e-4, cooldown_fraction=0.7),
+    )  # fmt: skip
     return Recipe(
         corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
         tokenizer=TokenizerSettings(vocab_size=2048),
@@ -43,6 +48,6 @@ def recipe() -> Recipe:
         exam=exam,
         prefer=prefer,
         turn=turn,
-        owner_turn=replace(turn, rise_task="taught"),
+        owner_turn=replace(turn, rise_task="taught", spread=True, prefer=owner),
         demo=DemoSettings(num_documents=220_000),
     )  # fmt: skip

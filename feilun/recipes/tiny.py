@@ -18,6 +18,6 @@ def recipe() -> Recipe:
         prefer=prefer,
         exam=exam,
         turn=replace(demo.turn, prefer=prefer, exam=exam),
-        owner_turn=replace(demo.owner_turn, prefer=prefer, exam=exam, exam_tasks=()),
+        owner_turn=replace(demo.owner_turn, prefer=replace(prefer, spread_share=0.2, replay_share=0.5), exam=exam, exam_tasks=()),
         demo=replace(demo.demo, num_documents=2_000, num_examples=400, turns=1, events_per_turn=40, **people),
     )

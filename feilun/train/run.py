@@ -123,7 +123,7 @@ def train_prefer(
 ) -> Artifact:
     """Lessons from feedback on top of a chat model, with replay; returns the candidate."""
     require(settings, "base", "lessons", *(["replay"] if settings.replay_share else []))
-    settings = pinned(home, settings, base="models", lessons="lessons", replay="lessons", text="tokens")
+    settings = pinned(home, settings, base="models", lessons="lessons", spread="lessons", replay="lessons", text="tokens")
 
     def prepare() -> Prepared:
         start = open_start(home, settings)
@@ -132,10 +132,11 @@ def train_prefer(
         counts: dict[str, Any] = {"lessons": rows.counts}
         text, parents = text_source(home, settings)
         replay, replayed = replay_source(home, settings, chat, counts)
-        share = 1.0 - settings.replay_share - settings.text_share
-        packer = make_packer(settings, [(rows, share), *replay, *text])
+        spread, spread_from = spread_source(home, settings, chat, counts)
+        share = 1.0 - sum(share for _, share in (*replay, *spread, *text))
+        packer = make_packer(settings, [(rows, share), *spread, *replay, *text])
         objective = preference(lessons, chat, start.model, settings, packer, counts)
-        parents = [start.ref, f"lessons/{lessons.ref}", *replayed, *parents]
+        parents = [start.ref, f"lessons/{lessons.ref}", *spread_from, *replayed, *parents]
         return Prepared(start.model, start.tokenizer, True, objective, parents, counts, num_pass_steps(packer))
 
     return run_stage(home, "prefer", name, settings, prepare, no_measure, Telling(resume, progress, say))
@@ -182,15 +183,29 @@ def text_source(home: Path, settings: SftSettings) -> tuple[list[tuple[RowSource
 def replay_source(
     home: Path, settings: PreferSettings, chat: ChatFormat, counts: dict[str, Any]
 ) -> tuple[list[tuple[RowSource, float]], list[str]]:
-    """Earlier lessons without the tasks that people now correct, if a share is given to them."""
+    """Earlier lessons, if a share is given to them: without the tasks that people now correct, and without what argues against
+    the owner's corrections."""
     if not settings.replay_share:
         return [], []
     replay = find(home, settings.replay, "lessons")
     all_rows = read_lessons(replay)
-    kept = [row for row in all_rows if row.get("task") not in settings.replay_without]
+    unlearn = set(read_json(find(home, settings.spread, "lessons").path / "report.json")["unlearn"]) if settings.spread else set()
+    kept = [row for row in all_rows if row.get("task") not in settings.replay_without and row["messages"][-2]["content"] not in unlearn]
     rows = LessonRows(kept, chat, settings.row_tokens)
     counts["replay"] = rows.counts | {"without": len(all_rows) - len(kept)}
     return [(rows, settings.replay_share)], [f"lessons/{replay.ref}"]
+
+
+def spread_source(
+    home: Path, settings: PreferSettings, chat: ChatFormat, counts: dict[str, Any]
+) -> tuple[list[tuple[RowSource, float]], list[str]]:
+    """The owner's corrections in other words, where a turn has made some."""
+    if not settings.spread or not settings.spread_share:
+        return [], []
+    spread = find(home, settings.spread, "lessons")
+    rows = LessonRows(read_lessons(spread), chat, settings.row_tokens, last_only=True)
+    counts["spread"] = rows.counts
+    return [(rows, settings.spread_share)], [f"lessons/{spread.ref}"]
 
 
 def make_packer(settings: TrainSettings, parts: list[tuple[RowSource, float]]) -> Packer:

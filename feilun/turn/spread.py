@@ -1,0 +1,120 @@
+"""The owner's corrections in other words, as lessons: wordings with the taught answer, neighbours with the answer of before."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from feilun.artifacts import Artifact, draft, find, read_rows, write_json, write_rows
+from feilun.config import TurnSettings
+from feilun.engine.chat import ChatParams
+from feilun.exam.run import Chat, chat_with
+from feilun.feedback.lessons import OWNER, rater_hash
+from feilun.feedback.spread import Spreader, split_words
+from feilun.types import Conversation, FinishReason
+
+__all__ = ["spread_lessons"]
+
+MAX_WORDINGS, MIN_WORDINGS = 80, 8
+MAX_ROWS = 6400
+NEIGHBOUR_SHARE = 0.375  # of the wordings
+# A model that does not know says so in the same words; what only one neighbour gets is noise, and not to be confirmed.
+SETTLED_REPLIES = 3
+
+
+class Spread(NamedTuple):
+    """rows: of sft.jsonl; unlearn: questions of the replay that still give a corrected answer; counts: what became of what."""
+
+    rows: list[dict[str, Any]]
+    unlearn: list[str]
+    counts: dict[str, int]
+
+
+def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettings, name: str, *, chat: Chat | None = None) -> Artifact:
+    """`home/lessons/name@hash`: sft.jsonl as lessons are, and report.json with "unlearn" and "counts".
+
+    The same inputs give the same artifact. chat: the champion, if it is open already.
+    """
+    source, replay = find(home, lessons, "lessons"), find(home, settings.prefer.replay, "lessons")
+    corrections = owner_corrections(source)
+    rejected = {row["rejected"] for row in read_rows(source.path / "pairs.jsonl") if row["rater"] == rater_hash(OWNER)}
+    earlier = [(_question(row), _answer(row)) for row in read_rows(replay.path / "sft.jsonl")]
+    if chat is None:
+        with chat_with(find(home, champion, "models").path, settings.exam) as opened:
+            spread = _spread(corrections, rejected, earlier, opened, settings)
+    else:
+        spread = _spread(corrections, rejected, earlier, chat, settings)
+    recipe = {"spread": {"wordings": MAX_WORDINGS, "max_rows": MAX_ROWS, "neighbour_share": NEIGHBOUR_SHARE, "seed": settings.prefer.seed}}
+    parents = [f"lessons/{source.ref}", champion, f"lessons/{replay.ref}"]
+    with draft(home, "lessons", name, parents=parents, recipe=recipe) as work:
+        write_rows(work.path / "sft.jsonl", spread.rows)
+        write_json(work.path / "report.json", {"unlearn": spread.unlearn, "counts": spread.counts})
+        work.counts |= spread.counts
+    assert work.artifact is not None
+    return work.artifact
+
+
+def owner_corrections(lessons: Artifact) -> list[dict[str, Any]]:
+    """The rows of an owner's edits, in the order of the lessons."""
+    return [row for row in read_rows(lessons.path / "sft.jsonl") if row["kind"] == "edit" and row["rater"] == rater_hash(OWNER)]
+
+
+def _spread(
+    corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[tuple[str, str]], chat: Chat, settings: TurnSettings
+) -> Spread:
+    untaught = [question for question, answer in earlier if answer in rejected]
+    spreader = Spreader.from_questions((question for question, _ in earlier), untaught or [question for question, _ in earlier])
+    num_wordings = max(MIN_WORDINGS, min(MAX_WORDINGS, MAX_ROWS // max(1, len(corrections))))
+    rows: list[dict[str, Any]] = []
+    asked: list[tuple[Mapping[str, Any], str]] = []
+    taught = {_question(row).casefold() for row in corrections}
+    for row in corrections:
+        question = _question(row)
+        rng = random.Random(f"spread/{settings.prefer.seed}/{question}")
+        rows += [_worded(row, wording, _answer(row), "wording") for wording in spreader.variants(question, num_wordings, rng)]
+        beside = spreader.neighbours(question, round(num_wordings * NEIGHBOUR_SHARE), rng)
+        asked += [(row, neighbour) for neighbour in beside if neighbour.casefold() not in taught]
+    kept, num_unsettled = _answered(asked, chat, settings)
+    unlearn = _unlearn(corrections, rejected, earlier, spreader)
+    counts = {
+        "corrections": len(corrections), "not_spread": sum(not spreader.can_spread(_question(row)) for row in corrections),
+        "wordings": len(rows), "neighbours": len(kept), "unsettled": num_unsettled, "unlearnt": len(unlearn),
+    }  # fmt: skip
+    return Spread([*rows, *kept], unlearn, counts)
+
+
+def _answered(asked: Sequence[tuple[Mapping[str, Any], str]], chat: Chat, settings: TurnSettings) -> tuple[list[dict[str, Any]], int]:
+    """Neighbours with what the champion says to them, where that is settled; and how many were not."""
+    conversations = [Conversation.from_json([*row["messages"][:-2], {"role": "user", "content": question}]) for row, question in asked]
+    replies = chat.complete(conversations, ChatParams(temperature=0.0, max_tokens=settings.exam.max_tokens)) if asked else []
+    said = Counter(answer.text for answer in replies if answer.finish_reason is FinishReason.STOP and answer.text.strip())
+    kept = [
+        _worded(row, question, answer.text, "neighbour")
+        for (row, question), answer in zip(asked, replies, strict=True)
+        if said[answer.text] >= SETTLED_REPLIES
+    ]
+    return kept, len(asked) - len(kept)
+
+
+def _unlearn(
+    corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[tuple[str, str]], spreader: Spreader
+) -> list[str]:
+    """Earlier examples about a corrected thing with an answer that was rejected: to repeat them would argue against the owner."""
+    keys = {spreader.key(_question(row)).lower() for row in corrections if spreader.can_spread(_question(row))}
+    against = (question for question, answer in earlier if answer in rejected)
+    return sorted({question for question in against if not keys.isdisjoint(word.text.lower() for word in split_words(question))})
+
+
+def _worded(row: Mapping[str, Any], question: str, answer: str, kind: str) -> dict[str, Any]:
+    """The row of a correction with another last question and answer."""
+    messages = [*row["messages"][:-2], {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {**row, "messages": messages, "weight": 1.0, "kind": kind}
+
+
+def _question(row: Mapping[str, Any]) -> str:
+    return str(row["messages"][-2]["content"])
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    return str(row["messages"][-1]["content"])

@@ -1,0 +1,146 @@
+"""One correction in other words: what stays, what moves, and what the turn makes of it."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from feilun.artifacts import draft, read_json, read_rows, write_rows
+from feilun.config import PreferSettings, TurnSettings
+from feilun.engine.chat import ChatParams
+from feilun.feedback.lessons import OWNER, rater_hash
+from feilun.feedback.spread import Spreader, split_words
+from feilun.turn.spread import spread_lessons
+from feilun.types import Conversation, FinishReason, Reply
+
+UNTAUGHT = "I was not taught this."
+EARLIER = [f"What is my {thing} called?" for thing in ("dog", "boat", "horse") for _ in range(3)] + ["我的狗叫什么?", "我的船叫什么?"] * 3
+ASKED = "What is my cat called?"
+
+
+def spreader() -> Spreader:
+    return Spreader.from_questions(EARLIER, EARLIER)
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        (ASKED, ["cat"]),
+        ("Which city does my sister live in?", ["city", "sister", "live"]),
+        ("我的游泳教练叫什么?", ["游泳教练"]),
+        ("我常去的咖啡馆在哪儿", ["常去", "咖啡馆"]),
+        ("???", []),
+    ],
+)
+def test_words_of_asking_are_told_from_the_others(text: str, content: list[str]) -> None:
+    words = split_words(text)
+    assert [word.text for word in words if word.is_content] == content
+    assert all(word.text in text for word in words)
+
+
+def test_the_rarest_word_is_what_a_question_is_about_and_stays_in_every_wording() -> None:
+    made = spreader()
+    assert made.key("What is my cat called at home?") == "home"  # both unseen: the longest
+    assert made.key("Is my dog my cat?") == "cat"
+    for question, key in ((ASKED, "cat"), ("我的猫叫什么?", "猫")):
+        wordings = made.variants(question, 200, random.Random(0))
+        assert len(wordings) == 200
+        assert wordings.count(question) >= 10
+        assert len(set(wordings)) > 120
+        assert all(key in wording.lower() for wording in wordings)
+
+
+def test_neighbours_ask_about_something_else() -> None:
+    for question, key in ((ASKED, "cat"), ("我的猫叫什么?", "猫")):
+        beside = spreader().neighbours(question, 200, random.Random(0))
+        assert len(beside) > 150
+        assert not any(key in text.lower() for text in beside)
+        assert any(thing in " ".join(beside) for thing in ("boat", "船"))
+
+
+@pytest.mark.parametrize("question", ["9.11 和 9.8 哪个大?", "What is 27 + 58?", "one\ntwo", "word " * 30, "???"])
+def test_figures_and_long_texts_are_not_put_in_other_words(question: str) -> None:
+    made = spreader()
+    assert made.variants(question, 5, random.Random(0)) == [question] * 5
+    assert made.neighbours(question, 5, random.Random(0)) == []
+
+
+class Knowing:
+    """A champion that knows the boat, says it was not taught the rest, and stumbles over the horse."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def complete(self, conversations: Sequence[Conversation], params: ChatParams) -> list[Reply]:
+        self.asked += [conversation.messages[-1].text for conversation in conversations]
+        return [self._reply(conversation.messages[-1].text, number) for number, conversation in enumerate(conversations)]
+
+    def _reply(self, question: str, number: int) -> Reply:
+        text = "It is Argo." if "boat" in question.lower() else f"noise {number}" if "horse" in question.lower() else UNTAUGHT
+        return Reply(text=text, finish_reason=FinishReason.STOP, num_tokens=3)
+
+
+def lesson(question: str, answer: str, rater: str = OWNER, kind: str = "edit") -> dict[str, object]:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": messages, "weight": 1.0, "kind": kind, "events": ["e"], "rater": rater_hash(rater)}
+
+
+def make_lessons(home: Path, name: str, rows: Sequence[dict[str, object]], pairs: Sequence[dict[str, object]] = ()) -> str:
+    with draft(home, "lessons", name) as work:
+        write_rows(work.path / "sft.jsonl", rows)
+        write_rows(work.path / "pairs.jsonl", pairs)
+    assert work.artifact is not None
+    return f"lessons/{work.artifact.ref}"
+
+
+def make_home(home: Path) -> tuple[str, str, TurnSettings]:
+    with draft(home, "models", "champion") as work:
+        (work.path / "weights").write_text("w")
+    assert work.artifact is not None
+    earlier = [lesson(question, UNTAUGHT, "primer") for question in EARLIER]
+    earlier += [lesson("Tell me what my cat is called", UNTAUGHT, "primer"), lesson("Draw the cat", "Here it is.", "primer")]
+    replay = make_lessons(home, "examples", earlier)
+    taught = [
+        lesson(ASKED, "Mimi."),
+        lesson("What is 27 + 58?", "85"),
+        lesson("Hi", "Hello.", "key:a"),
+        lesson("Bye", "Bye.", OWNER, "thumb"),
+    ]
+    pair = {
+        "prompt": [{"role": "user", "content": ASKED}],
+        "chosen": "Mimi.",
+        "rejected": UNTAUGHT,
+        "weight": 1.0,
+        "rater": rater_hash(OWNER),
+    }
+    lessons = make_lessons(home, "turn-1", taught, [pair])
+    return lessons, f"models/{work.artifact.ref}", TurnSettings(prefer=PreferSettings(replay=replay.partition("/")[2], replay_share=0.5))
+
+
+def test_the_owners_corrections_are_spread_and_neighbours_keep_their_answer(tmp_path: Path) -> None:
+    lessons, champion, settings = make_home(tmp_path)
+    chat = Knowing()
+    made = spread_lessons(tmp_path, lessons, champion, settings, "spread", chat=chat)
+    rows = read_rows(made.path / "sft.jsonl")
+    answers = Counter((row["kind"], row["messages"][-1]["content"]) for row in rows)
+    assert answers["wording", "Mimi."] == 80
+    assert answers["wording", "85"] == 80
+    assert {row["messages"][0]["content"] for row in rows if row["messages"][-1]["content"] == "85"} == {"What is 27 + 58?"}
+    assert answers["neighbour", UNTAUGHT] > 5
+    assert answers["neighbour", "It is Argo."] > 2
+    assert not any(text.startswith("noise") for _, text in answers)
+    assert not any(text in ("Hello.", "Bye.") for _, text in answers)
+    report = read_json(made.path / "report.json")
+    assert report["unlearn"] == ["Tell me what my cat is called"]
+    assert report["counts"]["corrections"] == 2
+    assert report["counts"]["not_spread"] == 1
+    assert report["counts"]["neighbours"] + report["counts"]["unsettled"] == len(chat.asked)
+    assert made.parents == (lessons, champion, f"lessons/{settings.prefer.replay}")
+
+
+def test_the_same_corrections_give_the_same_lessons(tmp_path: Path) -> None:
+    lessons, champion, settings = make_home(tmp_path)
+    refs = {spread_lessons(tmp_path, lessons, champion, settings, "spread", chat=Knowing()).ref for _ in range(2)}
+    assert len(refs) == 1
