@@ -9,7 +9,7 @@ export class Composer {
     this.box = element("textarea", { id: "ask", rows: 1, maxLength: 8000, hint: "ask", label: "ask" });
     this.send = element("button", { id: "send", type: "submit", class: "round primary", label: "send" }, icon("send"));
     this.stop = tool("stop", "stop", () => chat.stop(), { id: "stop", class: "round", hidden: true });
-    this.consent = element("button", { id: "consent", class: "tool switch", role: "switch", onclick: () => this.setConsent(this.mayLearn ? "serve" : "improve") },
+    this.consent = element("button", { id: "consent", class: "tool switch", role: "switch", onclick: () => this.#choose(this.mayLearn ? "serve" : "improve") },
       element("i"), element("span", { t: "may_learn" }));
     this.node = element("form", { id: "composer", autocomplete: "off" }, this.box,
       element("div", { class: "row" }, picker.button, this.consent, element("span", { class: "gap" }), this.stop, this.send));
@@ -47,6 +47,7 @@ export class Composer {
     this.asking = false;
     if (!asked) return;
     sessionStorage.removeItem(`draft:${key}`);
+    sessionStorage.removeItem(`consent:${key}`);
     if (this.box.value.trim() === text) this.box.value = "";
     this.refresh();
   }
@@ -55,17 +56,30 @@ export class Composer {
   open(id) {
     this.key = id ?? "new";
     this.box.value = sessionStorage.getItem(`draft:${this.key}`) ?? "";
+    this.recall("improve");
     this.refresh();
   }
 
   /** A new conversation has got its id; the draft of "new" was sent. */
   rename(id) {
     sessionStorage.removeItem("draft:new");
+    sessionStorage.removeItem("consent:new");
     this.key = id;
   }
 
   get mayLearn() {
     return this.level !== "serve";
+  }
+
+  /** The reader's choice; the server keeps it with the next question, this page until then. */
+  #choose(level) {
+    sessionStorage.setItem(`consent:${this.key}`, level);
+    this.setConsent(level);
+  }
+
+  /** What was chosen here and not yet sent, else what the server knows. */
+  recall(level) {
+    this.setConsent(sessionStorage.getItem(`consent:${this.key}`) ?? level);
   }
 
   setConsent(level) {

@@ -11,7 +11,7 @@ const OTHER_TEMPERATURE = 0.8;
 
 export class Talk {
   constructor(app, log) {
-    Object.assign(this, { app, log, id: null, opening: 0, views: new Map(), tabs: new BroadcastChannel("feilun") });
+    Object.assign(this, { app, log, id: null, started: false, views: new Map(), tabs: new BroadcastChannel("feilun") });
     this.tabs.onmessage = ({ data }) => this.#told(data);
     this.#blank(null);
   }
@@ -42,14 +42,13 @@ export class Talk {
 
   /** Open a conversation, or a new one for null, at a message if one is named. */
   async open(id, address = null) {
-    const opening = ++this.opening;
+    this.started = true;
     if (id !== this.id || !id) {
       this.#blank(id);
       this.composer.open(id);
-      if (!id) this.composer.setConsent("improve");
       this.render();
     }
-    if (id && !(await this.#fetch(opening, address))) return;
+    if (id && !(await this.#fetch(address))) return;
     this.history.mark();
     const found = address && this.views.get(address)?.node;
     if (found) this.#flash(found);
@@ -57,19 +56,20 @@ export class Talk {
   }
 
   /** What the server knows of the conversation; false when something else was opened meanwhile, or it is gone. */
-  async #fetch(opening = this.opening, address = null) {
+  async #fetch(address = null) {
+    const { tree } = this;
     try {
       const thread = await this.app.api("GET", `/api/threads/${encodeURIComponent(this.id)}`);
-      if (opening !== this.opening) return false;
-      const first = !this.tree.nodes.size;
-      for (const message of thread.messages) this.tree.add(message);
-      if (first || address) this.tree.choose(address ?? thread.tip);
-      if (first) this.composer.setConsent(thread.consent);
+      if (tree !== this.tree) return false;
+      const first = !tree.nodes.size;
+      for (const message of thread.messages) tree.add(message);
+      if (first || address) tree.choose(address ?? thread.tip);
+      if (first) this.composer.recall(thread.consent);
       for (const running of thread.running) this.running.attach(running);
       this.render();
       return true;
     } catch (error) {
-      if (opening !== this.opening) return false;
+      if (tree !== this.tree) return false;
       if (error.status === 404) this.app.show("chat", "", { replace: true });
       this.app.report(error.status === 404 ? new Error(this.app.word("gone")) : error);
       return false;
@@ -95,7 +95,7 @@ export class Talk {
   shown(rest) {
     const id = rest ? decodeURIComponent(rest) : null, address = this.wanted;
     this.wanted = null;
-    if (id !== this.id || address || !this.opening) this.open(id, address);
+    if (id !== this.id || address || !this.started) this.open(id, address);
   }
 
   forgotten(id) {
@@ -140,10 +140,11 @@ export class Talk {
 
   /** `beside`: the answer that the new one is to be compared with, by default the newest to that question. */
   async #post(body, beside) {
-    const opening = this.opening;
+    const { tree } = this;
     try {
       const made = await this.app.api("POST", "/api/chat", { thread_id: this.id, n: 1, consent: this.composer.level, ...body });
-      if (opening !== this.opening) return made;
+      this.history.load();
+      if (tree !== this.tree) return made;
       if (!this.id) this.#named(made.thread_id);
       if (body.text) {
         this.tree.add({ address: made.question, parent: body.parent ?? this.id, role: "user", text: body.text, html: [], at: Date.now() / 1000 });
@@ -153,7 +154,6 @@ export class Talk {
       this.render();
       this.scroll.toEnd();
       this.changed();
-      this.history.load();
       return made;
     } catch (error) {
       this.app.report(error);
