@@ -183,7 +183,7 @@ async def find_models(endpoint: Endpoint, *, patience: Patience = PROBE) -> Foun
         if status not in (200, 404, 405):
             raise there.refused(refusal)
     looked = " and ".join(f"{url}/models" for url in bases(endpoint.url))
-    raise endpoint.fault(f"no list of models at {looked}; is the URL right?", http_status=404)
+    raise endpoint.fault(f"no list of models at {looked}; is the URL right?")
 
 
 def _models(body: bytes) -> tuple[str, ...] | None:

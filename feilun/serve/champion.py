@@ -1,4 +1,4 @@
-"""Which model answers: the champion, swapped while requests run, and models that an exam names.
+"""Which model answers: the champion, swapped while requests run, models that an exam names, and engines elsewhere.
 
 A request acquires a model and keeps it to its end; a retired model is closed when the last request lets go. Everything here runs on
 the event loop, except loading, verifying and closing, which run in threads.
@@ -17,7 +17,9 @@ from feilun.artifacts import Artifact, find, verify
 from feilun.config import ServeSettings
 from feilun.engine.chat import Chat, ChatParams
 from feilun.serve.errors import ApiError
-from feilun.store import ChampionRow, Store
+from feilun.serve.loaded import Loaded
+from feilun.serve.remotes import Remotes
+from feilun.store import ChampionRow, Store, engine_of
 from feilun.types import Conversation, UserError
 
 __all__ = ["SERVED_NAMES", "EngineFactory", "Loaded", "Models"]
@@ -31,49 +33,6 @@ WATCH_SECONDS = 0.5
 RETRY_SECONDS = 30.0
 MAX_EXTRAS = 2
 FAILURE_NOTE = "champion_failure"
-
-
-class Loaded:
-    """A model in memory. `ref` is "models/name@hash"; `capacity` answers at once are taken, running and queued together."""
-
-    def __init__(self, ref: str, chat: Chat, capacity: int):
-        self.ref, self.chat, self.capacity = ref, chat, capacity
-        self.loaded_at = time.time()
-        self._active, self._retired = 0, False
-        self._closing: asyncio.Task[None] | None = None
-
-    @property
-    def context_tokens(self) -> int:
-        """0 where only the endpoint knows."""
-        return self.chat.info.context_tokens
-
-    def count_prompt(self, conversation: Conversation) -> int | None:
-        """Tokens of a prompt, the assistant's header included; None where only the endpoint could say."""
-        return self.chat.count_prompt(conversation)
-
-    def acquire(self, num_answers: int) -> None:
-        """Hold the model open for `num_answers` answers until `release`; ApiError 429 when the queue is full."""
-        if self._active + num_answers > self.capacity:
-            message = f"{self._active} answers are running or waiting and {self.capacity} are allowed; try again shortly"
-            raise ApiError(429, message, code="queue_full", retry_after_seconds=1)
-        self._active += num_answers
-
-    def release(self, num_answers: int) -> None:
-        self._active -= num_answers
-        self._close_when_idle()
-
-    def retire(self) -> None:
-        """No new requests will come: close now or with the last one."""
-        self._retired = True
-        self._close_when_idle()
-
-    def _close_when_idle(self) -> None:
-        if self._retired and not self._active and self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.chat.close))
-
-    async def closed(self) -> None:
-        if self._closing is not None:
-            await self._closing
 
 
 @dataclass(slots=True)
@@ -91,6 +50,11 @@ class Models:
         self.epoch = 0
         self._failure: Failure | None = None
         self._extras: OrderedDict[str, asyncio.Task[Loaded]] = OrderedDict()
+        self.remotes = Remotes(home, store, self._capacity)
+
+    @property
+    def _capacity(self) -> int:
+        return self.settings.max_batch + self.settings.max_queue
 
     async def watch(self) -> None:
         """Look at the champion row for ever; a fault of the look itself is logged and looked past."""
@@ -142,6 +106,8 @@ class Models:
 
     async def named(self, model: str, *, any_ref: bool) -> Loaded:
         """The model that a request names. any_ref: it may be any in the home. ApiError 404 or 503."""
+        if engine_of(model) is not None:
+            return await self.remotes.named(model)
         current = self.current
         if model in SERVED_NAMES or (current is not None and full_ref(model) == current.ref):
             if current is None:
@@ -189,7 +155,7 @@ class Models:
 
     async def _load(self, ref: str) -> Loaded:
         artifact, chat = await asyncio.to_thread(load_chat, self.home, ref, self.settings, self.factory)
-        return Loaded(f"{artifact.kind}/{artifact.ref}", chat, self.settings.max_batch + self.settings.max_queue)
+        return Loaded(f"{artifact.kind}/{artifact.ref}", chat, self._capacity)
 
     async def close(self) -> None:
         """Retire every model and wait until it is closed; call when no request is left."""
@@ -199,7 +165,7 @@ class Models:
                 loaded.append(await task)
         self.current = None
         self._extras.clear()
-        for model in loaded:
+        for model in (*loaded, *self.remotes.leave()):
             model.retire()
             await model.closed()
 

@@ -32,8 +32,13 @@ Chatter = Annotated[Principal, Depends(requires("chat"))]
 
 @router.get("/models")
 async def list_models(request: Request, _principal: Chatter) -> JSONResponse:
-    current = state_of(request).models.current
+    state = state_of(request)
+    current = state.models.current
     rows = [] if current is None else [_model_row(current, SERVED_NAMES[0]), _model_row(current, current.ref)]
+    for engine in await asyncio.to_thread(state.store.engines):
+        rows.append(
+            {"id": f"engine:{engine.name}", "object": "model", "created": int(engine.added), "owned_by": engine.name, "ref": engine.ref}
+        )
     return JSONResponse({"object": "list", "data": rows})
 
 

@@ -3,7 +3,7 @@
 database.py opens the file and groups commits; schema.py and migrations.py are its shape; one module a noun holds the queries.
 """
 
-from feilun.store.engines import EngineRow, engine_of
+from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
 from feilun.store.identity import principal_of, thread_of, uuid7
 from feilun.store.keys import new_secret
 from feilun.store.rows import (
@@ -36,6 +36,7 @@ from feilun.store.rows import (
 from feilun.store.store import Store
 
 __all__ = [
+    "ENGINE_NAME",
     "Answered",
     "ChampionRow",
     "CompletionRecord",

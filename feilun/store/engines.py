@@ -17,7 +17,7 @@ from feilun.store.schema import completions, notes
 
 MODEL_PREFIX = "engine:"
 NOTE_PREFIX = "engine/"
-NAME = re.compile(r"[a-z0-9-]{1,32}")
+ENGINE_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def by_name(connection: sa.Connection, name: str) -> EngineRow:
 
 
 def add(connection: sa.Connection, row: EngineRow) -> EngineRow:
-    if not NAME.fullmatch(row.name):
+    if not ENGINE_NAME.fullmatch(row.name):
         raise StoreError(f"an engine's name is 1 to 32 of a-z, 0-9 and '-', found {row.name!r}")
     earlier = _any(connection, row.name)
     if earlier is not None and earlier.removed is None:
