@@ -16,5 +16,5 @@ def recipe() -> Recipe:
         sft=replace(plain.sft, rows=ROWS, row_tokens=ROW_TOKENS),
         prefer=prefer,
         turn=replace(plain.turn, prefer=prefer),
-        owner_turn=replace(plain.owner_turn, prefer=prefer),
+        owner_turn=replace(plain.owner_turn, spread=True, prefer=replace(prefer, spread_share=0.4)),
     )

@@ -36,17 +36,18 @@ def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettin
 
     The same inputs give the same artifact. chat: the champion, if it is open already.
     """
-    source, replay = find(home, lessons, "lessons"), find(home, settings.prefer.replay, "lessons")
+    source = find(home, lessons, "lessons")
+    replay = find(home, settings.prefer.replay, "lessons") if settings.prefer.replay else None
     corrections = owner_corrections(source)
     rejected = {row["rejected"] for row in read_rows(source.path / "pairs.jsonl") if row["rater"] == rater_hash(OWNER)}
-    earlier = [(_question(row), _answer(row)) for row in read_rows(replay.path / "sft.jsonl")]
+    earlier = [(_question(row), _answer(row)) for row in (read_rows(replay.path / "sft.jsonl") if replay else ())]
     if chat is None:
         with chat_with(find(home, champion, "models").path, settings.exam) as opened:
             spread = _spread(corrections, rejected, earlier, opened, settings)
     else:
         spread = _spread(corrections, rejected, earlier, chat, settings)
     recipe = {"spread": {"wordings": MAX_WORDINGS, "max_rows": MAX_ROWS, "neighbour_share": NEIGHBOUR_SHARE, "seed": settings.prefer.seed}}
-    parents = [f"lessons/{source.ref}", champion, f"lessons/{replay.ref}"]
+    parents = [f"lessons/{source.ref}", champion, *([f"lessons/{replay.ref}"] if replay else [])]
     with draft(home, "lessons", name, parents=parents, recipe=recipe) as work:
         write_rows(work.path / "sft.jsonl", spread.rows)
         write_json(work.path / "report.json", {"unlearn": spread.unlearn, "counts": spread.counts})
