@@ -138,6 +138,6 @@ def learnt_events(store: Store, home: Path) -> frozenset[str]:
 def _kept(home: Path, receipt: str) -> Iterable[str]:
     try:
         rows: Sequence[dict[str, Any]] = read_json(find(home, receipt).path / "receipt.json")[TAUGHT]
-    except (UserError, OSError, KeyError, ValueError):
-        return []  # a receipt that is gone proves nothing, so all of it counts as new
+    except (UserError, OSError, KeyError, TypeError, ValueError):
+        return []  # a receipt that is gone or torn proves nothing, so all of it counts as new
     return [event for row in rows if row["kept"] for event in row["events"]]

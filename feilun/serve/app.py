@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
-from feilun.serve import chat_api, copywriting, engines, feedback, openai, product
+from feilun.serve import chat_api, copywriting, engines, feedback, openai, product, turns
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.errors import install_handlers
@@ -38,6 +38,7 @@ ROUTERS = (
     chat_api.router,
     copywriting.router,
     engines.router,
+    turns.router,
 )
 
 SERVER_NOTE = "server"
