@@ -27,7 +27,7 @@ from feilun.serve.auth import SESSION_SECONDS, Principal, cookie_name, owner_onl
 from feilun.serve.champion import FAILURE_NOTE
 from feilun.serve.errors import ApiError
 from feilun.serve.state import State, state_of
-from feilun.serve.words import LANGUAGES, all_words
+from feilun.serve.words import LANGUAGES, all_words, words_of
 
 __all__ = ["PROGRESS_NOTE", "STAGES", "router", "status"]
 
@@ -40,6 +40,8 @@ STATIC = HERE / "static"
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 VIEWS = ("chat", "copy", "growth")
 PARTS = ("turn",)
+# The words that the page needs at first; those of other views come with them.
+FIRST_WORDS = ("shell", "chat", *PARTS)
 THEMES = ("light", "dark")
 WORDS = {f"words-{language}.json": language for language in LANGUAGES}
 
@@ -59,7 +61,7 @@ async def page(request: Request, token: str | None = None) -> Response:
     owner = session_of(request) is not None
     theme = request.cookies.get("feilun_theme")
     html = _template().render(
-        language=language, words=all_words()[language], stages=STAGES, owner=owner, theme=theme if theme in THEMES else None,
+        language=language, words=words_of(language, FIRST_WORDS), stages=STAGES, owner=owner, theme=theme if theme in THEMES else None,
         views=_present(VIEWS, ".js"), has_engines=bool(_present(["engines"], ".js")),
         parts=_present(PARTS, ".js"), styles=_present((*VIEWS, *PARTS), ".css"),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 // onStatus(status), onShow(rest of the address) and onLanguage(); so is each part of the bar.
 
 import { api, events, setHtml, signal } from "./api.js";
-import { element, fill, icon, lang, say, setLanguage, speak, tool, word } from "./dom.js";
+import { element, everyWord, fill, icon, lang, say, setLanguage, speak, tool, word } from "./dom.js";
 
 const POLL_MS = 2000, TOAST_MS = 5000;
 const $ = (id) => document.getElementById(id);
@@ -14,7 +14,7 @@ let chosen = false;
 let current = null;
 
 const app = {
-  word, fill, element, icon, tool, say, speak, events, signal, setHtml, show, toast, announce, report, load,
+  word, fill, element, icon, tool, say, speak, events, signal, setHtml, show, toast, announce, report, load, everyWord,
   api: (...call) => api(...call).catch((error) => {
     if (error.code === "lost") error.message = word("lost");
     throw error;
@@ -58,7 +58,7 @@ function mount(name, root, holder) {
 }
 
 async function start(name, root, holder) {
-  const [module] = await Promise.all([import(`./${name}.js`), "style" in holder.dataset && load(`${name}.css`)]);
+  const [module] = await Promise.all([import(`./${name}.js`), "style" in holder.dataset && load(`${name}.css`), root.tagName === "SECTION" && name !== "chat" && everyWord()]);
   await module.mount(root, app);
   if (status) module.onStatus?.(status);
   return module;
@@ -86,6 +86,7 @@ function follow() {
 async function poll() {
   try {
     status = await api("GET", "/api/status");
+    if (status.failure) await everyWord();
     notice(status.failure ? word("champion_failure") + status.failure.error : "");
     await tell();
   } catch (error) {

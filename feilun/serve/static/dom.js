@@ -66,11 +66,27 @@ export function speak(root = document) {
   for (const node of root.querySelectorAll("[data-hint]")) sayOf(node, "hint", node.dataset.hint);
 }
 
-/** Change the language of the whole page; the words of the other one come from the server at the first time. */
-export async function setLanguage(wanted) {
+let complete = null;
+
+async function fetchWords(wanted) {
   const response = await fetch(`/static/words-${wanted}.json`);
   if (!response.ok) throw new Error(response.statusText);
   words = await response.json();
+}
+
+/** The page comes with the words of its first view; this waits for those of all the others. */
+export function everyWord() {
+  complete ??= fetchWords(language).catch((error) => {
+    complete = null;
+    throw error;
+  });
+  return complete;
+}
+
+/** Change the language of the whole page. */
+export async function setLanguage(wanted) {
+  await fetchWords(wanted);
+  complete = Promise.resolve();
   language = wanted;
   document.cookie = `feilun_lang=${wanted}; path=/; max-age=31536000; samesite=strict`;
   document.documentElement.lang = wanted === "zh" ? "zh-CN" : "en";

@@ -8,13 +8,6 @@ const VOTES = [["1", "vote_first"], ["2", "vote_second"], ["=", "vote_tie"], ["0
 
 const modelOf = (message) => message.answer?.model ?? message.live?.model;
 
-/** Two messages under one question; a running one has `live`. `shuffle`: either may stand on the left. */
-export function makeDuel(question, messages, shuffle) {
-  const sides = messages.map((message) => ({ message }));
-  if (shuffle && Math.random() < 0.5) sides.reverse();
-  return { question, sides, event: null, outcome: null, known: false };
-}
-
 export class DuelView {
   constructor(chat, duel) {
     Object.assign(this, { chat, duel });

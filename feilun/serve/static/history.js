@@ -1,6 +1,5 @@
 // The conversations beside the chat: newest first, searched as one types, deleted for good. A drawer where there is no room.
 
-import { confirmed } from "./dialog.js";
 import { element, fill, say, tool, word } from "./dom.js";
 
 const PAGE = 50, TYPING_MS = 160, DAY_SECONDS = 86400;
@@ -93,6 +92,7 @@ export class History {
   }
 
   async #remove(thread) {
+    const { confirmed } = await import("./dialog.js");
     if (!(await confirmed(this.chat.app, "delete_chat_sure", "delete_chat"))) return;
     try {
       await this.chat.app.api("DELETE", `/api/threads/${encodeURIComponent(thread.id)}`);

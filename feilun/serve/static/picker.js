@@ -1,7 +1,6 @@
 // Who answers: the own model, or an engine elsewhere; perhaps a second one beside it. And what the chat may be used for.
 
 import { shortModel } from "./answer.js";
-import { openDialog } from "./dialog.js";
 import { element, icon, word } from "./dom.js";
 
 const OWN = "feilun";
@@ -66,42 +65,20 @@ export class Picker {
     this.show();
   }
 
-  #open() {
-    const { app } = this.chat, radio = (name, { model, title }, checked) => element("label", { class: "option" },
-      element("input", { type: "radio", name, value: model, checked, onchange: () => (this.#set({ [name]: model }), draw()) }), element("span", {}, title));
-    const first = element("fieldset"), second = element("fieldset"), draw = () => {
-      if (this.beside === this.model) this.#set({ beside: "" });
-      first.replaceChildren(element("legend", { t: "who_answers" }), ...this.choices.map((each) => radio("model", each, each.model === this.model)));
-      const others = [{ model: "", title: word("nobody") }, ...this.choices.filter((each) => each.model !== this.model)];
-      second.replaceChildren(element("legend", { t: "beside" }), ...others.map((each) => radio("beside", each, each.model === this.beside)));
-      second.hidden = this.choices.length < 2;
-    };
-    draw();
-    const more = element("button", { class: "plain", t: "manage_engines", onclick: () => (dialog.close(), this.#manage()) });
-    const dialog = openDialog(app, "who_answers", first, second, element("p", {}, more));
-    dialog.querySelector("input:checked")?.focus();
+  async #open() {
+    const { chooseEngine } = await import("./choose.js");
+    chooseEngine(this);
   }
 
-  async #manage() {
-    const { app } = this.chat, root = element("div");
-    try {
-      const module = await import("./engines.js");
-      openDialog(app, "manage_engines", root);
-      await module.mount(root, app);
-    } catch (error) {
-      app.report(error);
-    }
+  /** Who shall give another answer: asks only where there is a choice; null when the reader thinks better of it. */
+  async another() {
+    if (this.choices.length < 2) return this.model;
+    const { chooseAnother } = await import("./choose.js");
+    return chooseAnother(this);
   }
-}
 
-/** Whose turn it is to give another answer; asks only where there is a choice. */
-export function pickAnother(chat, picker) {
-  if (picker.choices.length < 2) return Promise.resolve(picker.model);
-  return new Promise((resolve) => {
-    let chosen = null;
-    const buttons = picker.choices.map(({ model, title }) => element("button", { class: "chip", onclick: () => ((chosen = model), dialog.close()) }, title));
-    const dialog = openDialog(chat.app, "another_from", element("p", { class: "starters" }, buttons));
-    dialog.addEventListener("close", () => resolve(chosen));
-    (buttons[picker.choices.findIndex((each) => each.model === picker.model)] ?? buttons[0]).focus();
-  });
+  choose(wanted) {
+    this.#set(wanted);
+    if (this.beside === this.model) this.#set({ beside: "" });
+  }
 }

@@ -1,9 +1,15 @@
 // What is running in the open conversation: each answer stands in the tree while it grows, and two to one question are compared.
 
-import { makeDuel } from "./duel.js";
 import { Live } from "./live.js";
 
 const SAID_CHARS = 600;
+
+/** Two messages under one question; a running one has `live`. `shuffle`: either may stand on the left. */
+function makeDuel(question, messages, shuffle) {
+  const sides = messages.map((message) => ({ message }));
+  if (shuffle && Math.random() < 0.5) sides.reverse();
+  return { question, sides, event: null, outcome: null, known: false };
+}
 
 export class Running {
   lives = new Map();

@@ -1,13 +1,18 @@
 // The conversation that is open: its tree, what is running in it, and how it is shown.
 
 import { targetOf } from "./answer.js";
-import { DuelView } from "./duel.js";
-import { AnswerView, FailureView, QuestionView } from "./message.js";
-import { pickAnother } from "./picker.js";
 import { Running } from "./running.js";
 import { Tree } from "./tree.js";
 
 const OTHER_TEMPERATURE = 0.8;
+
+let shapes = null;
+
+/** What only a conversation needs: loaded with the first one, not with the page. */
+export async function loadShapes() {
+  shapes ??= Promise.all([import("./message.js"), import("./duel.js"), import("./teach.js")]).then(([message, duel, teach]) => ({ ...message, ...duel, ...teach }));
+  return shapes;
+}
 
 export class Talk {
   constructor(app, log) {
@@ -59,7 +64,7 @@ export class Talk {
   async #fetch(address = null) {
     const { tree } = this;
     try {
-      const thread = await this.app.api("GET", `/api/threads/${encodeURIComponent(this.id)}`);
+      const [thread] = await Promise.all([this.app.api("GET", `/api/threads/${encodeURIComponent(this.id)}`), this.#shape()]);
       if (tree !== this.tree) return false;
       const first = !tree.nodes.size;
       for (const message of thread.messages) tree.add(message);
@@ -128,7 +133,7 @@ export class Talk {
 
   /** Another answer to the same question, beside the one that is there. */
   async another(message) {
-    const model = await pickAnother(this, this.picker);
+    const model = await this.picker.another();
     if (!model || this.isBusy) return;
     const asked = await this.#post({ parent: message.parent, model, temperature: OTHER_TEMPERATURE }, message);
     if (asked) await this.app.signal({ target: targetOf(message), kind: "implicit", value: { name: "regenerate", n: 1 } }).catch(this.app.report);
@@ -142,6 +147,7 @@ export class Talk {
   async #post(body, beside) {
     const { tree } = this;
     try {
+      await this.#shape();
       const made = await this.app.api("POST", "/api/chat", { thread_id: this.id, n: 1, consent: this.composer.level, ...body });
       this.history.load();
       if (tree !== this.tree) return made;
@@ -224,10 +230,14 @@ export class Talk {
     return shown;
   }
 
+  async #shape() {
+    this.shapes ??= await loadShapes();
+  }
+
   #make({ duel, message }) {
-    if (duel) return new DuelView(this, duel);
-    if (message.failure !== undefined) return new FailureView(this, message);
-    return message.role === "user" ? new QuestionView(this, message) : new AnswerView(this, message);
+    if (duel) return new this.shapes.DuelView(this, duel);
+    if (message.failure !== undefined) return new this.shapes.FailureView(this, message);
+    return message.role === "user" ? new this.shapes.QuestionView(this, message) : new this.shapes.AnswerView(this, message);
   }
 
   /** Bring the page to what the tree says; what is already there stays as it is. */

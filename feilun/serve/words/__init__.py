@@ -4,10 +4,19 @@ import json
 from functools import cache
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "all_words"]
+__all__ = ["LANGUAGES", "all_words", "words_of"]
 
 LANGUAGES = ("zh", "en")
 Words = dict[str, dict[str, str]]
+
+
+@cache
+def words_of(language: str, rooms: tuple[str, ...]) -> dict[str, str]:
+    """{key: text} of those rooms that have words."""
+    folder = Path(__file__).parent
+    files = [folder / f"{room}.json" for room in rooms]
+    keys = [key for path in files if path.exists() for key in json.loads(path.read_text(encoding="utf-8"))[language]]
+    return {key: all_words()[language][key] for key in keys}
 
 
 @cache
