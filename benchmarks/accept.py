@@ -18,6 +18,7 @@ from feilun.artifacts import read_json
 
 CPU_BUDGET_SECONDS = 1200
 FIRST_BARS = {"number_near": 0.80, "version_order": 0.85, "date_order": 0.85, "copying": 0.90, "arithmetic": 0.70, "translation": 0.70}
+MAX_FIRST_ADS = 0.50
 CONTROLS = ("no_number", "shuffled")
 SHARED = ("corpus", "tokenizer", "tokens", "models", "runs", "lessons")
 
@@ -87,9 +88,20 @@ def check_seed(name: str, report: dict[str, Any]) -> Iterator[Check]:
             passed = change["mean"] > -0.05 and change["low"] > -0.10
             found = f"{change['mean']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
             yield Check(f"{name}: change of {key}", found, "> -.05, low > -.10", passed)
+    yield from check_ads(name, report)
     before, after = first["acceptance"], champion["acceptance"]
     yield bar(f"{name}: acceptance gain", after["mean"] - before["mean"], 0.25)
     yield bar(f"{name}: acceptance intervals apart", after["low"] - before["high"], 0.0)
+
+
+def check_ads(name: str, report: dict[str, Any]) -> Iterator[Check]:
+    """Ads got better by rule and by taste, and no chance explains it: exam paired by question, judgements by intervals that part."""
+    first, champion = report["generations"][0], champion_of(report)
+    yield bar(f"{name}: first, copywriting", first["exams"]["copywriting"]["mean"], MAX_FIRST_ADS, below=True)
+    yield bar(f"{name}: change of copywriting, lower bound", report["change"]["copywriting"]["low"], 0.0)
+    for figure in ("constraints", "taste"):
+        before, after = (row["copywriting"][figure] for row in (first, champion))
+        yield bar(f"{name}: ads, {figure}, intervals apart", after["low"] - before["high"], 0.0)
 
 
 def check_first(name: str, exams: dict[str, Any]) -> Iterator[Check]:
@@ -129,6 +141,7 @@ def summary(reports: dict[int, dict[str, Any]], passed: int, total: int) -> dict
             "cpu_seconds": report["cpu_seconds"], "champion": report["champion"],
             "number_hard": [row["exams"]["number_hard"]["mean"] for row in report["generations"]],
             "acceptance": [row["acceptance"]["mean"] for row in report["generations"]],
+            "ads": [{key: row["copywriting"][key]["mean"] for key in ("constraints", "taste")} for row in report["generations"]],
         }
         for seed, report in reports.items()
     }  # fmt: skip
