@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from typing import Any
 
+from feilun.cli.engines import add_engine_options, keep_engines
 from feilun.cli.parser import add, add_set, model_ref
 from feilun.types import UserError
 
@@ -15,6 +16,7 @@ def add_serve(verbs: Any) -> None:
     serve.add_argument("--port", type=int, default=None)
     serve.add_argument("--quiet", action="store_true", help="print the address without the owner's one-time token")
     serve.add_argument("--no-watch", action="store_true", help="leave it to `feilun turn --watch` to run the turns that the page asks for")
+    add_engine_options(serve)
     chat = add(verbs, "chat", run_chat, "talk to a model in the terminal")
     chat.add_argument("model", nargs="?", default="champion")
     chat.add_argument("--max-tokens", type=int, default=128)
@@ -28,6 +30,7 @@ def run_serve(options: argparse.Namespace) -> int:
 
     chosen = options.assignments + ([f"port={options.port}"] if options.port is not None else [])
     settings = apply_settings(ServeSettings(), chosen)
+    keep_engines(options)
     with nullcontext() if options.no_watch else watcher_beside(options.home):
         run(options.home, settings, on_start=lambda address: print(address.url if options.quiet else address.owner_url, flush=True))
     return 0

@@ -14,7 +14,7 @@ from feilun.serve.loaded import Loaded
 from feilun.store import ENGINE_NAME, Conflict, EngineRow, NotFound, Store, engine_of
 from feilun.types import UserError
 
-__all__ = ["Added", "Remotes", "Tested", "add_engine", "look", "read_key", "remove_engine", "write_key"]
+__all__ = ["Added", "Remotes", "Tested", "add_engine", "keep_engine", "look", "read_key", "remove_engine", "write_key"]
 
 RESERVED = frozenset({*ENGINES, "feilun", "champion", "candidate", "own", "remote", "rules"})
 MAX_KEY_CHARS = 4096
@@ -116,6 +116,21 @@ async def add_engine(home: Path, store: Store, name: str, url: str, *, model: st
         model, tested = check_model(_only(endpoint, found)), Tested(*found, "")
     row = await asyncio.to_thread(_write, home, store, EngineRow(name=name, url=tested.url, model=model, teach=teach), key)
     return Added(row, tested)
+
+
+async def keep_engine(home: Path, store: Store, name: str, url: str, *, model: str = "", key: str = "") -> Added:
+    """As `add_engine`, but one that is there at this URL is kept: what is not given stays as it is, its owner's word on terms above all."""
+    try:
+        row = store.engine(name)
+    except NotFound:
+        return await add_engine(home, store, name, url, model=model, key=key)
+    if row.url not in bases(check_url(url)):
+        raise Conflict(f"the engine {name!r} is at {row.url}, not at {url}; remove it on the page first, or take another name")
+    if key:
+        write_key(home, name, key)
+    if model:
+        row = store.change_engine(name, model=check_model(model))
+    return Added(row, Tested(row.url, (), ""))
 
 
 def _check_free(store: Store, name: str) -> None:
