@@ -13,6 +13,12 @@ MATRIX = {
     ("POST", "/v1/chat/completions"): (200, 200, 403, 401, 401, 200),
     ("POST", "/v1/feedback"): (200, 403, 403, 401, 401, 403),
     ("GET", "/api/status"): (403, 403, 403, 401, 401, 200),
+    ("GET", "/api/growth"): (403, 403, 403, 401, 401, 200),
+    ("GET", "/api/charts/{name}.svg"): (403, 403, 403, 401, 401, 404),
+    ("GET", "/api/receipts/{ref}"): (403, 403, 403, 401, 401, 404),
+    ("GET", "/api/download/champion"): (403, 403, 403, 401, 401, 200),
+    ("GET", "/api/download/lessons"): (403, 403, 403, 401, 401, 404),
+    ("GET", "/api/download/report"): (403, 403, 403, 401, 401, 200),
     ("GET", "/api/engines"): (403, 403, 403, 401, 401, 200),
     # The owner gets past the door: without a body, or of an engine that is not there.
     ("POST", "/api/engines"): (403, 403, 403, 401, 401, 400),

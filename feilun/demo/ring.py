@@ -101,9 +101,7 @@ class Ring:
     def make(self, stage: str) -> str:
         label = LABELS.get(stage, stage)
         self.tell(label, 0.0)
-        made = run_child(feilun_command(self.home, "demo-stage", stage), label=f"stage {stage}", on_line=self.listener(label))
-        self.run = ""
-        return made
+        return run_child(feilun_command(self.home, "demo-stage", stage), label=f"stage {stage}", on_line=self.listener(label))
 
     def one_turn(self, number: int) -> None:
         """Users speak, then the wheel turns, then the candidate is examined and measured, promoted or not."""
@@ -214,7 +212,7 @@ class Ring:
                 return
             total = row.get("total") or row.get("events") or 0
             loss = f", loss {row['loss']:.3f}" if "loss" in row else ""
-            self.run = row.get("run", "")
+            self.run = row.get("run") or self.run
             self.bar.show(f"{label}{loss}", row["done"], total, row.get("eta"))
             self.tell(label, row["done"] / total if total else 0.0, row.get("eta"))
 

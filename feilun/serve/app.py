@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
-from feilun.serve import chat_api, copywriting, engines, feedback, openai, product, turns
+from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, turns
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.errors import install_handlers
@@ -35,6 +35,8 @@ ROUTERS = (
     openai.router,
     feedback.router,
     product.router,
+    growth.router,
+    downloads.router,
     chat_api.router,
     copywriting.router,
     engines.router,

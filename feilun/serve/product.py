@@ -3,7 +3,7 @@
 The note "progress" in the store is written by whoever turns the ring, and shown as it is:
     {"stage": one of STAGES or "done", "fraction": 0..1 of the stage, "eta_seconds": number or null (of the stage),
      "detail": one short line or "", "starters": [up to 6 questions that the page offers],
-     "corpus": "corpus/NAME@HASH" once there is one, "run": the folder under runs/ that trains now, else "",
+     "corpus": "corpus/NAME@HASH" once there is one, "run": the folder under runs/ of the last training,
      "table": [{"name", "model", "verdict": "first|promoted|refused", "why", "acceptance": INTERVAL or null,
                 "exams": {KEY: INTERVAL}, "blind": null or
                 {"against", "wins", "losses", "ties", "both_bad", "users", "share": INTERVAL}}]}
@@ -24,6 +24,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from feilun.serve.auth import SESSION_SECONDS, Principal, cookie_name, owner_only, redeem, session_of
+from feilun.serve.birth import growth_version
 from feilun.serve.champion import FAILURE_NOTE
 from feilun.serve.errors import ApiError
 from feilun.serve.state import State, state_of
@@ -100,16 +101,17 @@ async def get_status(request: Request, _owner: Annotated[Principal, Depends(owne
 
 
 def status(state: State) -> dict[str, Any]:
-    """What the page shows: {"state", "champion", "failure", "progress", "history"}."""
-    current, row = state.models.current, state.store.champion()
+    """What the page shows: {"state", "champion", "failure", "progress", "history", "growth_version"}: a word that changes with Growth."""
+    current, row, note = state.models.current, state.store.champion(), state.store.read_note(PROGRESS_NOTE)
     history = [{"epoch": r.epoch, "model": r.model, "reason": r.reason, "at": r.at} for r in state.store.history()]
     return {
         "state": "starting" if current is None else "ready",
         "champion": None if current is None else {"model": current.ref, "epoch": state.models.epoch},
         "arriving": row.model if row is not None and row.epoch != state.models.epoch else None,
         "failure": state.store.read_note(FAILURE_NOTE) or None,
-        "progress": _checked_progress(state.store.read_note(PROGRESS_NOTE)),
+        "progress": _checked_progress(note),
         "history": history,
+        "growth_version": growth_version(state.home, state.store, note),
         "now": time.time(),
     }
 
