@@ -202,9 +202,9 @@ def _toned(brief: Brief, text: str) -> Constraint:
     found = ["!"] * shouts + words["sl"]
     if brief.tone == "lively":
         ok = bool(words["in"]) and text.rstrip("\"'”’」』 ").endswith("!")
-        return Constraint("tone", ok, " ".join([*words["in"], *found]), f"{' / '.join(INVITING[lang])} … !")
+        return Constraint("tone", ok, " ".join([*words["in"], *found]), f"{' / '.join(INVITING[lang][:2])} … !")
     if brief.tone == "formal":
-        return Constraint("tone", bool(words["po"]) and not found, " ".join([*words["po"], *found]), " / ".join(POLITE[lang]))
+        return Constraint("tone", bool(words["po"]) and not found, " ".join([*words["po"], *found]), " / ".join(POLITE[lang][:2]))
     return Constraint("tone", not shouts, "!" * shouts, "")
 
 

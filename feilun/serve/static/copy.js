@@ -19,7 +19,7 @@ export async function mount(root, shell) {
   drafts = new Drafts(app, () => refresh());
   form = makeForm();
   root.append(element("div", { class: "scene" }, form.node, drafts.node));
-  set(kept() ?? choices[lang()].briefs[0]);
+  set(kept() ?? choices[lang()].briefs.find((brief) => brief.tone === "lively"));
   document.addEventListener("keydown", keys);
 }
 

@@ -44,6 +44,7 @@ export class Drafts {
       fail: (_, message) => this.#fail(message),
     });
     this.refresh();
+    this.node.scrollIntoView({ block: "nearest", behavior: "smooth" });
     this.live.follow();
   }
 
@@ -264,6 +265,5 @@ class Card {
 function describe({ name, ok, found, wanted }) {
   if (name === "limit") return `${found} / ${wanted}`;
   if (name === "language") return "";
-  if (ok) return found;
-  return found ? `${found} → ${wanted}` : wanted;
+  return ok || !wanted ? found : found ? `${found} → ${wanted}` : wanted;
 }
