@@ -31,12 +31,28 @@ def make_model(home: Path, name: str) -> str:
     return f"models/{work.artifact.ref}"
 
 
-class PacedEngine(EchoEngine):
-    """An echo that answers "<name>: <message>" and, while `go` is not set, holds its breath after three tokens of one byte."""
+class Script:
+    """What the models say and how fast: `answers[question]` one after the other, the last of them from then on; else an echo.
 
-    def __init__(self, name: str, ref: str, go: threading.Event) -> None:
-        super().__init__(TOKENIZER, ref=ref, answer=lambda text: f"{name}: {text}", context_tokens=512)
-        self.go, self.broken, self.closed, self.requests = go, False, False, []
+    While `go` is not set, they hold their breath after `hold` tokens of one byte.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[str]] = {}
+        self.go, self.hold, self.context_tokens = threading.Event(), 3, 512
+        self.go.set()
+
+    def answer(self, name: str, text: str) -> str:
+        answers = self.answers.get(text, [])
+        return (answers.pop(0) if len(answers) > 1 else answers[0]) if answers else f"{name}: {text}"
+
+
+class PacedEngine(EchoEngine):
+    """An echo that answers "<name>: <message>", or what its script says."""
+
+    def __init__(self, name: str, ref: str, script: Script) -> None:
+        super().__init__(TOKENIZER, ref=ref, answer=lambda text: script.answer(name, text), context_tokens=script.context_tokens)
+        self.script, self.broken, self.closed, self.requests = script, False, False, []
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[TokenEvent, None]:
         self.requests.append(request)
@@ -45,7 +61,7 @@ class PacedEngine(EchoEngine):
             number = 0
             async for event in events:
                 number += 1
-                while number > 3 and not self.go.is_set():
+                while number > self.script.hold and not self.script.go.is_set():
                     await asyncio.sleep(0.005)
                 if self.broken:
                     raise RuntimeError("the engine broke")
@@ -64,13 +80,13 @@ class House:
 
     def __init__(self, home: Path) -> None:
         self.home, self.store = home, Store.open(home)
-        self.go = threading.Event()
-        self.go.set()
+        self.script = Script()
+        self.go = self.script.go
         self.engines: list[PacedEngine] = []
         self.url = self.owner_url = ""
 
     def load(self, path: Path, ref: str, settings: ServeSettings) -> TextChat:
-        self.engines.append(PacedEngine((path / "name.txt").read_text(), ref, self.go))
+        self.engines.append(PacedEngine((path / "name.txt").read_text(), ref, self.script))
         return TextChat(self.engines[-1], ChatFormat(TOKENIZER))
 
     def key(self, name: str, *scopes: str) -> dict[str, str]:

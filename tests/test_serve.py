@@ -161,7 +161,9 @@ def test_a_reader_who_leaves_frees_the_slot_and_may_still_vote(house, api):
     until(lambda: house.engines[0].num_requests == 0)
     assert api.post("/v1/feedback", json=thumb(seen, -1), headers={"Idempotency-Key": "left"}).status_code == 200
     record = house.store.completion(seen)
-    assert (record.choices[0]["text"], record.choices[0]["finish_reason"]) == ("fir", "abort")
+    assert record.choices[0]["finish_reason"] == "abort"
+    # How far it came before the leave was noticed depends on the machine.
+    assert "fir".startswith(record.choices[0]["text"])
     house.go.set()
 
 

@@ -1,0 +1,53 @@
+"""One browser for all tests of the page, one visitor a test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from serve_house import House, open_house, wait_for
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from browser.house import enter, find_chromium, launch, visiting
+from playwright.sync_api import Browser, Page, sync_playwright
+
+
+# By package, not by session: while playwright is open, no other test of this process could run an event loop of its own.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        reason = "no Chromium: install one (Debian: apt install chromium) or name it in FEILUN_CHROMIUM"
+        if os.environ.get("FEILUN_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = launch(playwright, path)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with open_house(tmp_path_factory.mktemp("house")) as house:
+        house.script.context_tokens = 8192
+        house.first = house.promote("first")
+        wait_for(house, house.first)
+        yield house
+
+
+@pytest.fixture
+def visit(browser: Browser, house: House):
+    """(context, watch) of a visitor who has not entered yet."""
+    with visiting(browser, house) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def page(visit, house: House) -> Page:
+    return enter(visit[0], house)
+
+
+@pytest.fixture
+def watch(visit):
+    return visit[1]
