@@ -13,8 +13,8 @@ export function openDialog(app, title, ...children) {
     dialog.remove();
     before?.focus?.();
   };
-  // A press on the backdrop is a press on the dialog itself.
-  dialog.onclick = (event) => event.target === dialog && dialog.close();
+  // A press on the backdrop is a press on the dialog itself. (A handler that returned false would undo presses on what is inside.)
+  dialog.onclick = (event) => void (event.target === dialog && dialog.close());
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
