@@ -4,12 +4,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 from serve_house import House, open_house, wait_for
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 from browser.house import enter, find_chromium, launch, visiting
-from playwright.sync_api import Browser, Page, sync_playwright
 
 
 # By package, not by session: while playwright is open, no other test of this process could run an event loop of its own.
