@@ -59,6 +59,7 @@ class OwnerRooms(FakeRooms):
         answers = {**model["answers"], **learnt, **dict.fromkeys(self.drill.get("forgets", ()), SILENCE)}
         with draft(home, "models", name, parents=[settings.base, settings.lessons], recipe=resolved(settings)) as work:
             (work.path / "model.json").write_text(json.dumps(model | self.drill.get("candidate", {}) | {"answers": answers}))
+            (work.path / "name.txt").write_text(name)
         return work.artifact
 
     def run_lesson_exam(self, home, model, **asked):

@@ -182,9 +182,19 @@ def test_opinions_that_may_not_teach_are_asked(home, champion):
         "taste?": (("sweet",), ()),
         "which?": (("one",), ("two",)),
     }
+    assert owner_turn(home, NO_EXAMS).verdict == "promoted"
+    correct(home, "another", "one")
     result = owner_turn(home, NO_EXAMS)
     answers = read_answers(find(home, result.outputs["exam"]["champion"][0]))
     assert [row["value"] for row in answers if row["task"] == "held_out"] == [0.5] * 3
+
+
+def test_a_single_opinion_is_enough_to_be_told(home, champion):
+    judge(home, "colour?", liked="Blue.")
+    correct(home, "cat?", "Mimi")
+    result = owner_turn(home, NO_EXAMS)
+    assert result.verdict == "promoted"
+    assert "1 questions that you judged" in result.why[1]
 
 
 def test_an_exam_of_lessons_leaves_out_what_does_not_fit_and_lets_answers_be_as_long_as_taught(home):

@@ -10,18 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from owner_child import do_step
-from owner_house import NO_EXAMS, correct, drill, make_home
+from owner_house import NO_EXAMS, QUICK, correct, drill, make_home, watched
 from serve_house import until
 
 from feilun.artifacts import write_json
 from feilun.store import Store, TurnRow
 from feilun.turn import leave_settings, watch, watcher_beside
 from feilun.turn.lease import is_dead
-from feilun.turn.watch import Pace
 from feilun.turn.wheel import _only_turn
 
-QUICK = Pace(look_seconds=0.02, beat_seconds=0.2, pause_seconds=0.02)
 CHILD = Path(__file__).with_name("watch_child.py")
 
 
@@ -37,18 +34,8 @@ def store(home: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def watching(home: Path, store: Store) -> Iterator[None]:
-    """A watcher in a thread of this process; its steps are done here."""
-
-    def command(home: Path, turn_id: str, step: str) -> list[str]:
-        do_step(home, turn_id, step)
-        return [sys.executable, "-I", "-S", "-c", ""]
-
-    stop = threading.Event()
-    thread = threading.Thread(target=watch, args=(home,), kwargs={"command": command, "stop": stop, "pace": QUICK})
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
+    with watched(home):
+        yield
 
 
 def ended(store: Store, number: int) -> TurnRow:

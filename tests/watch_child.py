@@ -3,8 +3,7 @@
 import sys
 from pathlib import Path
 
-from owner_child import do_step
-from owner_house import CHILD
+from owner_house import CHILD, run_here
 
 from feilun.turn import watch
 
@@ -12,8 +11,7 @@ from feilun.turn import watch
 def command(home: Path, turn_id: str, step: str) -> list[str]:
     if step in sys.argv[2:]:
         return [sys.executable, str(CHILD), str(home), turn_id, step]
-    do_step(home, turn_id, step)
-    return [sys.executable, "-I", "-S", "-c", ""]
+    return run_here(home, turn_id, step)
 
 
 if __name__ == "__main__":

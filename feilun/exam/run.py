@@ -13,7 +13,7 @@ from feilun.config import ExamSettings, resolved
 from feilun.engine.chat import ChatParams, TextChat
 from feilun.exam.tasks import Task, open_tasks
 from feilun.primer.probes import PROBES
-from feilun.stats import mean_interval
+from feilun.stats import Interval, mean_interval
 from feilun.types import Conversation, Reply, Sample
 
 __all__ = ["read_answers", "read_summary", "run_exam", "summarise"]
@@ -134,7 +134,10 @@ def summarise(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def figure(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | int]:
-    return mean_interval([row["value"] for row in rows]).to_json()
+    values = [row["value"] for row in rows]
+    if len(values) == 1 and 0 < values[0] < 1:
+        return Interval(values[0], 0.0, 1.0, 1).to_json()  # one half answer says nothing of the others
+    return mean_interval(values).to_json()
 
 
 def count_reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

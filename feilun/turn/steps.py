@@ -62,7 +62,9 @@ def _run_lesson_exam(*args: Any, **kwargs: Any) -> Artifact:
 
 
 def _spread_lessons(*args: Any, **kwargs: Any) -> Artifact:
-    made: Artifact = importlib.import_module("feilun.turn.spread").spread_lessons(*args, **kwargs)
+    from feilun.turn.spread import spread_lessons
+
+    made: Artifact = spread_lessons(*args, **kwargs)
     return made
 
 
