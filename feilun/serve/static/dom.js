@@ -8,7 +8,7 @@ let language = document.body.dataset.language;
 export const lang = () => language;
 export const word = (key) => words[key] ?? key;
 
-/** A word with its holes filled: fill("kept", {n: 3}) of "{n} kept". */
+/** A word with its holes filled: fill("n_tokens", {n: 3}) of "{n} tokens". */
 export const fill = (key, values) => word(key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 
 /**
