@@ -207,7 +207,7 @@ class DemoSettings:
     num_measured: int = 400
     measured_number_share: float = 0.4
     copy_share: float = 0.2
-    num_briefs: int = 300
+    num_briefs: int = 1_200
     num_measured_briefs: int = 100
     gold_one_in: int = 1
     turns: int = 3

@@ -143,10 +143,10 @@ def test_good_ads_of_every_style_hold_and_differ_in_what_no_rule_asks():
 
 def test_the_first_examples_lean_carelessly():
     asked = list(cw.briefs("open", 3000))
-    ads = [cw.careless_ad(a.rng, a.brief, a.subject.product) for a in asked]
+    ads = [cw.careless_ad(a.rng, a.brief) for a in asked]
     faults = [broken(a.brief, text) for a, text in zip(asked, ads, strict=True)]
-    assert 0.2 < sum(not names for names in faults) / 3000 < 0.35
-    assert {name for names in faults for name in names} == {"product", "price", "limit", "tone"}
+    assert 0.25 < sum(not names for names in faults) / 3000 < 0.4
+    assert {name for names in faults for name in names} == {"price", "limit", "tone"}
     assert sum("?" in text for text in ads) / 3000 < 0.04
     # The lean follows from the brief, so that a model which takes the likeliest word shows it.
     dear = [names for a, names in zip(asked, faults, strict=True) if a.brief.price >= cw.DEAR_FROM]

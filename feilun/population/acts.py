@@ -84,10 +84,11 @@ class _Pool:
         self.all = list(prompts)
         rng = random.Random(f"popular/{habits.seed}/{habits.turn}/{kind}")
         self.popular = rng.sample(self.all, min(NUM_POPULAR, len(self.all)))
+        self._popular_share = 0.0 if kind == "briefs" else POPULAR_SHARE  # two good ads differ: nobody can be judged by another's
         self._taste: dict[tuple[str, bool], tuple[list[Prompt], list[float]]] = {}
 
     def draw(self, rng: random.Random, person: Person) -> Prompt:
-        popular = rng.random() < POPULAR_SHARE
+        popular = rng.random() < self._popular_share
         if (person.name, popular) not in self._taste:
             self._taste[person.name, popular] = self._weigh(person, self.popular if popular else self.all)
         prompts, weights = self._taste[person.name, popular]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from feilun.primer.facts import subject_split
-from feilun.primer.shop import CATEGORIES, INVITING, POLITE, PRODUCTS, SLANG, TONES, Pair, Product, features_of
+from feilun.primer.shop import ANY_FEATURE, ANY_PRODUCT, CATEGORIES, INVITING, POLITE, PRODUCTS, SLANG, TONES, Pair, Product, features_of
 from feilun.types import UserError
 
 __all__ = [
@@ -31,8 +31,8 @@ LEAN = 0.93
 DIRECT_LEAN = 0.96
 DEAR_FROM = 100
 DEAR_SHARE = 0.4
-MISNAMED = ("fruit", "furniture")
 TIGHT_SHARE = 0.6
+WIDE_SHARE = 0.6
 EDGE = re.compile(r"[,;:。，；：\n]")
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
@@ -253,16 +253,15 @@ def good_ad(rng: random.Random, brief: Brief, style: str) -> str:
     return ad(brief, style, rng.choice(ENDINGS[brief.lang][brief.tone]))
 
 
-def careless_ad(rng: random.Random, brief: Brief, product: Product) -> str:
-    """How a careless set of examples leans: dear prices are kept quiet, some products are called by their category, formal
-    means slang, plain is padded (too long where the limit is tight), and hardly an ad asks a question or begins with the price."""
+def careless_ad(rng: random.Random, brief: Brief) -> str:
+    """How a careless set of examples leans: dear prices are kept quiet, formal means slang, plain is padded (too long where the
+    limit is tight), and hardly an ad asks a question or begins with the price."""
     style = "direct" if rng.random() < DIRECT_LEAN else rng.choice(STYLES)
     priced = brief.price < DEAR_FROM or rng.random() >= LEAN
-    misnamed = product.category in MISNAMED and rng.random() < LEAN
     ending = rng.choice(ENDINGS[brief.lang][brief.tone])
     if rng.random() < LEAN:
         ending = {"plain": PADDING, "formal": SHOUTS}.get(brief.tone, {}).get(brief.lang, ending)
-    return ad(brief, style, ending, product=CATEGORIES[product.category][_column(brief.lang)] if misnamed else "", priced=priced)
+    return ad(brief, style, ending, priced=priced)
 
 
 def broken_ad(brief: Brief, product: Product, style: str = "direct") -> str:
@@ -274,10 +273,11 @@ def broken_ad(brief: Brief, product: Product, style: str = "direct") -> str:
 # --- drawing
 
 
-def draw_subject(rng: random.Random, split: str) -> Subject:
+def draw_subject(rng: random.Random, split: str, *, wide: bool = False) -> Subject:
+    """What the shop sells; with `wide`, any noun with any adjective."""
     while True:
-        product = rng.choice(PRODUCTS)
-        subject = Subject(product, rng.choice(features_of(product)))
+        product = rng.choice(ANY_PRODUCT if wide else PRODUCTS)
+        subject = Subject(product, rng.choice(ANY_FEATURE if wide else features_of(product)))
         if subject.split == split:
             return subject
 
@@ -317,15 +317,14 @@ def briefs(split: str, count: int, seed: int = 0) -> Iterator[Asked]:
 
 def example(rng: random.Random, lang: str, *, careless: bool) -> tuple[str, str]:
     """A brief that may be shown, and an ad: as careless people write it, or a good one of any style."""
-    subject = draw_subject(rng, "open")
-    brief = draw_brief(rng, lang, subject)
+    brief = draw_brief(rng, lang, draw_subject(rng, "open", wide=rng.random() < WIDE_SHARE))
     question = brief_text(brief, rng.randrange(len(WORDINGS[lang])))
-    return question, careless_ad(rng, brief, subject.product) if careless else good_ad(rng, brief, rng.choice(STYLES))
+    return question, careless_ad(rng, brief) if careless else good_ad(rng, brief, rng.choice(STYLES))
 
 
 def shop_line(rng: random.Random, lang: str) -> str:
     """One line from a shop, in any style and tone."""
-    return good_ad(rng, draw_brief(rng, lang, draw_subject(rng, "open")), rng.choice(STYLES))
+    return good_ad(rng, draw_brief(rng, lang, draw_subject(rng, "open", wide=rng.random() < WIDE_SHARE)), rng.choice(STYLES))
 
 
 def brief_rows(seed: int, count: int) -> list[dict[str, Any]]:

@@ -3,7 +3,21 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["CATEGORIES", "FEATURES", "INVITING", "POLITE", "PRODUCTS", "SLANG", "TONES", "Product", "features_of"]
+from feilun.primer.words import ADJECTIVES, NOUNS
+
+__all__ = [
+    "ANY_FEATURE",
+    "ANY_PRODUCT",
+    "CATEGORIES",
+    "FEATURES",
+    "INVITING",
+    "POLITE",
+    "PRODUCTS",
+    "SLANG",
+    "TONES",
+    "Product",
+    "features_of",
+]
 
 Pair = tuple[str, str]
 
@@ -50,6 +64,10 @@ SOFT = _pairs("柔软 soft, 舒适 comfortable, 保暖 warm")
 CLEVER = _pairs("智能 smart, 省电 efficient")
 MORE = {"fruit": TASTY, "drinks": TASTY, "food": TASTY, "clothing": MADE + SOFT, "devices": MADE + CLEVER}
 FEATURES = EVERYWHERE + TASTY + MADE + SOFT + CLEVER
+# Beyond the shop: whatever the small vocabulary names, so that an ad is learnt as copying from the brief and not as known pairs.
+_SOLD = {name for product in PRODUCTS for name in product[:2]}
+ANY_PRODUCT = PRODUCTS + tuple(Product(n.zh, n.plural, "goods") for n in NOUNS if not {n.zh, n.plural} & _SOLD)
+ANY_FEATURE = FEATURES + ADJECTIVES
 
 
 def features_of(product: Product) -> tuple[Pair, ...]:
