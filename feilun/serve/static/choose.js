@@ -25,7 +25,7 @@ async function manage(app) {
   const root = element("div");
   try {
     const [module] = await Promise.all([import("./engines.js"), app.everyWord()]);
-    openDialog(app, "manage_engines", root);
+    openDialog(app, "engines", root);
     await module.mount(root, app);
   } catch (error) {
     app.report(error);

@@ -29,57 +29,58 @@ function row(app, engine, changed) {
     light.dataset.ok = ok ?? "";
     problem.textContent = text ?? "";
   };
-  const test = element("button", { class: "plain", t: "engine_test", onclick: () => busy(app, test, async () => {
+  const test = element("button", { class: "plain", t: "engine_test", onclick: () => busy(test, async () => {
     problem.textContent = word("engine_testing");
     const found = await app.api("POST", "/api/engines/test", { name: engine.name });
     told(found.ok, found.problem ?? fill("engine_found", { n: found.models.length }));
     document.dispatchEvent(new Event("engines"));
   }, (error) => told(false, error.message)) });
+  const failed = (error) => (problem.textContent = error.message);
   told(engine.ok, engine.problem);
   return element("section", { class: "engine", "aria-label": engine.name },
-    element("header", {}, light, element("h3", {}, engine.name), element("span", { class: "gap" }), test, remover(app, path, changed)),
+    element("header", {}, light, element("h3", {}, engine.name), element("span", { class: "gap" }), test, remover(app, path, changed, failed)),
     element("p", { class: "fine address" }, `${engine.model} · ${engine.url}`),
     problem,
-    terms(engine.teach, (teach) => app.api("PATCH", path, { teach }), app));
+    terms(engine.teach, (teach) => app.api("PATCH", path, { teach }), failed));
 }
 
 /** The switch, and what it means as it stands. `put` tells the server; the switch follows what was kept. */
-function terms(teach, put, app) {
+function terms(teach, put, failed) {
   const meaning = element("p", { class: "fine" });
   const control = element("button", { class: "tool switch", role: "switch" }, element("i"), element("span", { t: "engine_terms" }));
   const show = () => {
     control.ariaChecked = String(teach);
     say(meaning, teach ? "engine_terms_on" : "engine_terms_off");
   };
-  control.onclick = () => busy(app, control, async () => {
+  control.onclick = () => busy(control, async () => {
     await put(!teach);
     teach = !teach;
     show();
-  });
+  }, failed);
   show();
   return element("div", { class: "terms" }, control, meaning);
 }
 
 /** A press asks, a second one removes; leaving the button takes the question back. */
-function remover(app, path, changed) {
+function remover(app, path, changed, failed) {
   const button = element("button", { class: "plain", t: "engine_remove" });
   const ask = (asking) => {
     button.classList.toggle("sure", asking);
     say(button, asking ? "engine_remove_sure" : "engine_remove");
   };
   button.onblur = () => ask(false);
-  button.onclick = () => (button.classList.contains("sure") ? busy(app, button, async () => {
+  button.onclick = () => (button.classList.contains("sure") ? busy(button, async () => {
     await app.api("DELETE", path);
     await changed();
-  }) : ask(true));
+  }, failed) : ask(true));
   return button;
 }
 
 // --- one more
 
-function form(app, changed) {
+function form(app, changed, already = "") {
   const models = element("datalist", { id: "engine-models" });
-  const said = element("p", { class: "fine", role: "status" });
+  const said = element("p", { class: "fine", role: "status" }, already);
   const field = (name, props) => {
     const input = element("input", { id: `engine-${name}`, autocomplete: "off", spellcheck: false, ...props });
     return [input, element("label", { class: "engine-field" }, element("span", { t: `engine_${name}` }), input)];
@@ -90,9 +91,9 @@ function form(app, changed) {
   const [model, modelField] = field("model", { maxLength: 200 });
   model.setAttribute("list", models.id);
   let teach = false;
-  const allowed = terms(false, async (wanted) => (teach = wanted), app);
   const failed = (error) => (said.textContent = error.message);
-  const test = element("button", { class: "plain", t: "engine_test", onclick: () => url.reportValidity() && busy(app, test, async () => {
+  const allowed = terms(false, async (wanted) => (teach = wanted), failed);
+  const test = element("button", { class: "plain", t: "engine_test", onclick: () => url.reportValidity() && busy(test, async () => {
     said.textContent = word("engine_testing");
     const found = await app.api("POST", "/api/engines/test", { url: url.value, key: key.value || null, model: model.value || null });
     said.textContent = found.problem ?? fill("engine_found", { n: found.models.length });
@@ -102,17 +103,16 @@ function form(app, changed) {
   }, failed) });
   const add = element("button", { class: "primary", type: "submit", t: "engine_add" });
   const node = element("form", { class: "new-engine" }, element("h3", { t: "engine_new" }),
-    urlField, keyField, nameField, modelField, models, element("p", { class: "fine", t: "engine_key_kept" }), allowed, said,
+    urlField, keyField, modelField, nameField, models, element("p", { class: "fine", t: "engine_key_kept" }), allowed, said,
     element("p", { class: "choices" }, test, add));
   node.onsubmit = (event) => {
     event.preventDefault();
-    busy(app, add, async () => {
+    busy(add, async () => {
       said.textContent = word("engine_testing");
       const wanted = { name: name.value, url: url.value, key: key.value || null, model: model.value || null, teach };
       const added = await app.api("POST", "/api/engines", wanted);
       // A fresh form: nothing of this engine, its key least of all, stays in the page.
-      node.replaceWith(form(app, changed));
-      app.toast(added.problem ?? fill("engine_added", { name: added.name, model: added.model }));
+      node.replaceWith(form(app, changed, added.problem ?? fill("engine_added", { name: added.name, model: added.model })));
       await changed();
     }, failed);
   };
@@ -120,7 +120,7 @@ function form(app, changed) {
 }
 
 /** One thing at a time: `button` rests while `work` goes on. */
-async function busy(app, button, work, failed = app.report) {
+async function busy(button, work, failed) {
   if (button.disabled) return;
   button.disabled = true;
   try {
