@@ -147,7 +147,7 @@ def test_the_first_examples_lean_carelessly():
     faults = [broken(a.brief, text) for a, text in zip(asked, ads, strict=True)]
     assert 0.25 < sum(not names for names in faults) / 3000 < 0.4
     assert {name for names in faults for name in names} == {"price", "limit", "tone"}
-    assert sum("?" in text for text in ads) / 3000 < 0.04
+    assert 0.04 < sum("?" in text for text in ads) / 3000 < 0.1
     # The lean follows from the brief, so that a model which takes the likeliest word shows it.
     dear = [names for a, names in zip(asked, faults, strict=True) if a.brief.price >= cw.DEAR_FROM]
     assert sum("price" in names for names in dear) / len(dear) > 0.85

@@ -28,7 +28,7 @@ MAX_WORD_CHARS = 40
 MIN_LIMIT, MAX_LIMIT = 1, 200
 # How a careless set of examples leans: see `careless_ad`.
 LEAN = 0.93
-DIRECT_LEAN = 0.96
+DIRECT_LEAN = 0.8
 DEAR_FROM = 100
 DEAR_SHARE = 0.4
 TIGHT_SHARE = 0.6
