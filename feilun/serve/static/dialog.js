@@ -2,10 +2,13 @@
 
 import { element, tool } from "./dom.js";
 
+let opened = 0;
+
 /** Open a dialog titled by the word `title`; returns the node, which removes itself when closed. */
 export function openDialog(app, title, ...children) {
-  const heading = element("h2", { t: title, id: "dialog-title" });
-  const dialog = element("dialog", { "aria-labelledby": "dialog-title" },
+  // One may open over another, and each is named by its own heading.
+  const id = `dialog-title-${++opened}`, heading = element("h2", { t: title, id });
+  const dialog = element("dialog", { "aria-labelledby": id },
     element("header", {}, heading, tool("close", "close", () => dialog.close())),
     element("div", { class: "sheet" }, children));
   const before = document.activeElement;
