@@ -8,6 +8,7 @@ import pytest
 
 from feilun.artifacts import Artifact
 from feilun.feedback import build_lessons
+from feilun.feedback.owner import owner_lessons
 from feilun.store import CompletionRecord, Conflict, EngineRow, FeedbackRequest, NotFound, Store, StoreError, engine_of
 from feilun.types import Decision
 
@@ -81,6 +82,13 @@ def test_an_answer_from_elsewhere_teaches_only_when_its_terms_allow_it(store: St
     assert (taught(allowed), report(allowed)["dropped"].get("terms")) == (["green tea", "spring water"], None)
     store.remove_engine("qwen")
     assert taught(build(store, home)) == ["spring water"]
+
+
+def test_the_owner_is_told_of_the_corrections_that_will_be_taught(store: Store, home: Path) -> None:
+    edit(store)
+    assert owner_lessons(store, home) == (0, 0)
+    store.add_engine(EngineRow(name="qwen", url=URL, model="q", teach=True))
+    assert owner_lessons(store, home) == (1, 1)
 
 
 def test_the_flag_of_another_engine_allows_nothing(store: Store, home: Path) -> None:

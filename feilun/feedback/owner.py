@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from feilun.artifacts import Artifact, find, read_json
 from feilun.feedback.lessons import LESSON_CONSENT, OWNER, may_teach, rater_hash
 from feilun.feedback.opinions import normalise, prompt_of
+from feilun.feedback.terms import allows_teaching, teaching_engines
 from feilun.store import CurrentVote, Store, TurnRow
 from feilun.types import UserError
 
@@ -111,9 +112,10 @@ def _likes(vote: CurrentVote) -> list[tuple[str, bool]]:
 
 def owner_lessons(store: Store, home: Path) -> OwnerLessons:
     """How many corrections of the owner stand, and how many of them the champion has not learnt."""
+    teaching = teaching_engines(store)
     last: dict[str, CurrentVote] = {}
     for vote in store.current_votes(principal=OWNER):
-        if vote.kind == "edit" and vote.consent in LESSON_CONSENT:
+        if vote.kind == "edit" and vote.consent in LESSON_CONSENT and allows_teaching(vote.model, teaching):
             last.pop(prompt_of(vote), None)
             last[prompt_of(vote)] = vote
     known = learnt_events(store, home)

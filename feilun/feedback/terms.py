@@ -3,9 +3,14 @@
 from dataclasses import replace
 
 from feilun.feedback.signals import Draft
-from feilun.store import CurrentVote, engine_of
+from feilun.store import CurrentVote, Store, engine_of
 
-__all__ = ["within_terms"]
+__all__ = ["allows_teaching", "teaching_engines", "within_terms"]
+
+
+def teaching_engines(store: Store) -> frozenset[str]:
+    """Engines elsewhere whose terms, as the owner says now, let a model be taught with their answers."""
+    return frozenset(engine.name for engine in store.engines() if engine.teach)
 
 
 def within_terms(vote: CurrentVote, draft: Draft, teaching: frozenset[str]) -> Draft | None:
@@ -14,13 +19,14 @@ def within_terms(vote: CurrentVote, draft: Draft, teaching: frozenset[str]) -> D
     An edit counts as the text of the answer that it edits. A better answer stays without the pairs whose rejected text is such an
     engine's: to be pushed away from a text is to be trained on it too.
     """
-    if not _may_teach(vote.model, teaching):
+    if not allows_teaching(vote.model, teaching):
         return None
-    allowed = {sibling.text for sibling in vote.over if _may_teach(sibling.model, teaching)}
+    allowed = {sibling.text for sibling in vote.over if allows_teaching(sibling.model, teaching)}
     withheld = {sibling.text for sibling in vote.over} - allowed
     return replace(draft, pairs=tuple(pair for pair in draft.pairs if pair.rejected not in withheld))
 
 
-def _may_teach(model: str, teaching: frozenset[str]) -> bool:
+def allows_teaching(model: str, teaching: frozenset[str]) -> bool:
+    """Whether what this model said may be taught; an own model's words always may."""
     engine = engine_of(model)
     return engine is None or engine in teaching
