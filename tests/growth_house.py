@@ -87,7 +87,7 @@ def make_turn(home: Path, store: Store, name: str, verdict: str, hard: float) ->
         home, "models", name, {"config.json": {"of": name}, "model.safetensors": "y" * 700, "name.txt": name}, [champion.model, lessons]
     )
     make_exam(home, model, "final", hard)
-    receipt = publish(home, "runs", f"{name}-gate", {"receipt.json": {"verdict": verdict, "tasks": {}}}, [model])
+    receipt = publish(home, "runs", f"{name}-gate", {"receipt.json": make_receipt(verdict, hard)}, [model])
     outputs = {
         "collect": {"new_events": 600}, "curate": {"lessons": lessons, "rows": 466}, "train": {"candidate": model}, "exam": {},
         "gate": {"verdict": verdict, "receipt": receipt},
@@ -100,6 +100,18 @@ def make_turn(home: Path, store: Store, name: str, verdict: str, hard: float) ->
         store.finish_step(turn, step, "test", output)
     store.finish_turn(turn, verdict, "number_hard: 0.03 -> 0.87")
     return model
+
+
+def make_receipt(verdict: str, hard: float) -> Row:
+    rule = {"split": "gate", "must_rise": "number_hard", "max_fall": 0.05, "max_fall_bound": 0.1, "confidence": 0.95, "min_answers": 400}
+    tasks = {
+        name: {
+            "passed": passed, "why": f"{name}: it stands in English here", "n": 402, "champion": before, "candidate": after,
+            "difference": share(after - before),
+        }
+        for name, passed, before, after in (("number_hard", verdict == "promoted", 0.5, hard), ("copying", True, 0.99, 0.98))
+    }  # fmt: skip
+    return {"verdict": verdict, "why": [], "rule": rule, "tasks": tasks}
 
 
 def blind(mean: float, n: int, users: int = 12) -> Row:

@@ -257,13 +257,13 @@ def test_blind_choices_are_told_with_what_was_not_decided():
     rows = [generation("first", "first"), generation("turn 1", "promoted", blind=BLIND)]
     said = "turn 1 wins 0.60 of the blind choices against first (0.50 to 0.70, n = 10; 3 ties, 1 both bad)"
     assert said in table_lines(rows)
-    assert said.removeprefix("turn 1 ") in page(report_of(rows))
+    assert said.removeprefix("turn 1 ") in page(report_of(rows), b"")
     none = {**BLIND, "wins": 0, "losses": 0, "share": {"mean": None, "low": None, "high": None, "n": 0}}
     rows[1]["blind"] = none
     assert "turn 1 against first: no choice was decided (3 ties, 1 both bad)" in table_lines(rows)
-    assert "None" not in page(report_of(rows))
+    assert "None" not in page(report_of(rows), b"")
     del rows[1]["blind"]  # a report from before there were any
-    assert "no choice" not in "".join(table_lines(rows)) + page(report_of(rows))
+    assert "no choice" not in "".join(table_lines(rows)) + page(report_of(rows), b"")
 
 
 def report_of(rows: list[dict]) -> dict:
@@ -272,12 +272,13 @@ def report_of(rows: list[dict]) -> dict:
 
 def test_the_page_says_what_it_is_given_and_nothing_else():
     row = generation("<b>first</b>", "first", "a < b & <script>alert(1)</script>")
-    written = page(report_of([row]))
+    written = page(report_of([row]), b"png")
     assert "<script>" not in written
     assert "<b>" not in written
     assert "<i>" not in written
     assert "a &lt; b &amp; &lt;script&gt;" in written
     assert "0.500" in written
+    assert "src='data:image/png;base64,cG5n'" in written
 
 
 # minutes long

@@ -1,5 +1,6 @@
 """report.json, report.png and report.html of a home: what each generation was worth, with intervals."""
 
+import base64
 import html
 import json
 import os
@@ -61,7 +62,7 @@ def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
     }  # fmt: skip
     write_json(state.home / REPORTS[0], report)
     draw(state.home / REPORTS[1], rows)
-    (state.home / REPORTS[2]).write_text(page(report), encoding="utf-8")
+    (state.home / REPORTS[2]).write_text(page(report, (state.home / REPORTS[1]).read_bytes()), encoding="utf-8")
 
 
 def num_events(state: DemoState) -> int:
@@ -149,8 +150,8 @@ def draw(target: Path, rows: Sequence[Row]) -> None:
     figure.savefig(target, dpi=120)
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """One self-contained file beside report.png."""
+def page(report: Mapping[str, Any], picture: bytes) -> str:
+    """One file that needs no other: the picture stands in it."""
     rows: Sequence[Row] = report["generations"]
     keys = list(rows[0]["exams"])
     head = "".join(f"<th>{html.escape(key)}</th>" for key in ("generation", "verdict", "acceptance", "blind choices", *keys, *AD_HEADS))
@@ -167,7 +168,7 @@ def page(report: Mapping[str, Any]) -> str:
         "<p><small>Shares with 95 % intervals; exams on split final, acceptance and blind choices by held-out users, clustered by user."
         " A blind choice is between the answers of two generations to one question; the share is wins of wins and losses."
         " Ads: held-out users look at the rules of the brief, and whether they like the style.</small></p>"
-        "<img src=report.png alt='accuracy and acceptance by generation'></html>\n"
+        f"<img src='data:image/png;base64,{base64.b64encode(picture).decode()}' alt='accuracy and acceptance by generation'></html>\n"
     )
 
 

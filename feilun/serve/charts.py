@@ -18,12 +18,13 @@ STYLE = (
     ".grid{stroke:light-dark(#e4ded4,#38332d)}.band{fill:light-dark(#b4371f,#f28b75);opacity:.16}"
     ".line,.whisker{fill:none;stroke:light-dark(#b4371f,#f28b75);stroke-width:2}.whisker{stroke-width:1.5;opacity:.6}"
     ".dot{fill:light-dark(#b4371f,#f28b75)}.refused{fill:light-dark(#fff,#211e1b);stroke:light-dark(#b4371f,#f28b75);stroke-width:1.5}"
-    ".v{font-size:11px;text-anchor:middle}.x{text-anchor:middle}.y{text-anchor:end}.tick{stroke:light-dark(#6b645b,#a89f92)}"
+    ".v{font-size:11px;text-anchor:middle}.x{text-anchor:middle}.y,.x.end{text-anchor:end}.tick{stroke:light-dark(#6b645b,#a89f92)}"
 )
 WIDTH, HEIGHT = 300, 176
-LEFT, RIGHT, TOP, BOTTOM = 34, 16, 34, 26
-WIDE, TALL = 640, 240
+LEFT, RIGHT, TOP, BOTTOM = 42, 16, 34, 26
+WIDE, TALL = 480, 220
 MAX_LABELS = 8
+LOW_LABEL_FROM = 0.85
 MAX_CURVE_POINTS = 160
 
 
@@ -76,9 +77,8 @@ def height(share: float) -> float:
 
 
 def label_height(point: Point) -> float:
-    """Above the dot, or below where it would leave the frame."""
-    above = height(point.mean) - 8
-    return above if above > TOP - 4 else height(point.mean) + 17
+    """Above the dot, or below it where there is little room to the upper edge."""
+    return height(point.mean) + (17 if point.mean > LOW_LABEL_FROM else -8)
 
 
 def every(count: int) -> int:
@@ -110,7 +110,8 @@ def curve_chart(title: str, description: str, curve: Curve) -> str:
     frame = Frame(last, top)
     parts = [frame.across(top * part) for part in (0.0, 0.5, 1.0)]
     parts += [f'<path class="tick" d="M{frame.x(step):.1f} {TALL - BOTTOM}v5"/>' for step in curve.marks]
-    parts += [f'<text class="x" x="{frame.x(step):.1f}" y="{TALL - 6}">{step:,}</text>' for step in (0, last // 2, last)]
+    ends = ((0, "x"), (last // 2, "x"), (last, "x end"))
+    parts += [f'<text class="{name}" x="{frame.x(step):.1f}" y="{TALL - 6}">{step:,}</text>' for step, name in ends]
     if values:
         parts.append(f'<polyline class="line" points="{" ".join(f"{frame.x(s):.1f},{frame.y(v):.1f}" for s, v in values)}"/>')
         step, value = values[-1]

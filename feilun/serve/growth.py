@@ -151,7 +151,7 @@ def loss_chart(run: Run, samples: Sequence[Mapping[str, Any]], words: Words) -> 
 
 
 def probes(home: Path, entries: Sequence[Entry]) -> dict[str, Any]:
-    """{"questions": [...], "rows": [{"number", "name", "verdict", "replies": [text or null]}]} of all models that were asked."""
+    """{"questions": [...], "rows": [{"number", "name", "verdict", "against", "replies": [text or null]}]} of all models that were asked."""
     taken, said = exams_of(home), {}
     for entry in entries:
         exam = next((exam for exam in taken.get(entry.model, {}).values() if "probes.jsonl" in exam.manifest["files"]), None)
@@ -159,9 +159,12 @@ def probes(home: Path, entries: Sequence[Entry]) -> dict[str, Any]:
             said[entry.number] = (entry, {row["prompt"]: row["reply"] for row in rows_of(exam.path / "probes.jsonl")})
     questions = list(dict.fromkeys(question for _, replies in reversed(said.values()) for question in replies))
     rows = [
-        {"number": number, "name": entry.name, "verdict": entry.verdict, "replies": [replies.get(question) for question in questions]}
+        {
+            "number": number, "name": entry.name, "verdict": entry.verdict, "against": entry.against,
+            "replies": [replies.get(question) for question in questions],
+        }
         for number, (entry, replies) in said.items()
-    ]
+    ]  # fmt: skip
     return {"questions": questions, "rows": rows}
 
 

@@ -1,122 +1,120 @@
-// The growth view: the wheel, how far it has turned, and the generations it made.
+// The growth view: one sentence of truth, what happens now, the generations, curves, probes, how it began, and what to take away.
 
-const SVG = "http://www.w3.org/2000/svg";
-const STAGES = JSON.parse(document.body.dataset.stages);
-const $ = (id) => document.getElementById(id);
+import { renderBirth } from "./birth.js";
+import { chartGrid } from "./chart.js";
+import { mountNow, renderNow } from "./now.js";
+import { renderProbes } from "./probes.js";
+import { renderTimeline } from "./timeline.js";
+
+const LOOK_AGAIN_MS = 60_000;
+const parts = {};
+const drawn = new Map();
 
 let app = null;
-
-export const shortRef = (ref) => ref.replace(/^models\//, "");
+let data = null;
+let seen = "";
+let asking = false;
+let lookedAt = 0;
+let hasTurn = false;
 
 export function mount(root, shell) {
   app = shell;
   const make = app.element;
-  root.append(
-    make("div", { class: "wheel" },
-      make("div", { class: "ring" }, wheel(), make("p", { class: "centre" }, make("b", { id: "stage" }), make("span", { id: "percent" }))),
-      make("div", { class: "story" },
-        make("h1", { id: "headline", t: "no_model" }), make("p", { id: "subline", t: "no_model_more" }),
-        make("progress", { id: "bar", max: 1, value: 0 }), make("p", { id: "detail", class: "fine" }),
-        make("ol", { id: "stages" }, STAGES.map((stage) => make("li", { t: `stage_${stage}`, data: { stage } }))))),
-    make("h2", { t: "generations" }),
-    make("div", { class: "scroll", tabIndex: 0, role: "region", label: "generations" }, make("table", { id: "generations" })));
+  const part = (name, ...inside) => (parts[name] = make("section", { class: `part-${name}`, hidden: true }, ...inside));
+  const titled = (name, more) => part(name, make("h2", { t: name, id: `title-${name}` }), more && make("p", { class: "fine", t: more }), make("div"));
+  parts.truth = make("header", { class: "truth" });
+  root.append(make("div", { class: "growing" }, parts.truth, part("now"), part("turn"),
+    titled("generations", "timeline_more"), titled("probes", "probes_more"), titled("curves", "curves_more"), part("birth"), titled("downloads")));
+  for (const name of ["generations", "curves", "probes", "downloads"]) parts[name].setAttribute("aria-labelledby", `title-${name}`);
+  mountNow(parts.now, app);
+  mountTurn();
 }
 
-export const onStatus = (status) => renderGrowth(status, app.word);
-
-function wheel() {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 200 200");
-  svg.setAttribute("aria-hidden", "true");
-  for (const [i] of STAGES.entries()) svg.append(arc(i, "track", "92 708"), arc(i, "segment", "0 800"));
-  return svg;
+/** The panel of the turn, where this server has one. */
+async function mountTurn() {
+  if (!document.querySelector('[data-part="turn"]')) return;
+  const module = await import("./turn.js");
+  if (!module.mountTurn) return;
+  await module.mountTurn(parts.turn, app);
+  hasTurn = true;
+  parts.turn.hidden = Boolean(data?.birth.making);
 }
 
-function arc(i, name, dashes) {
-  const circle = document.createElementNS(SVG, "circle");
-  const facts = { class: name, cx: 100, cy: 100, r: 82, pathLength: 800, "stroke-dasharray": dashes, "stroke-dashoffset": -100 * i - 4 };
-  for (const [key, value] of Object.entries(facts)) circle.setAttribute(key, value);
-  return circle;
+export function onShow() {
+  seen = "";
+  look();
 }
 
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
+export function onStatus(status) {
+  renderNow(parts.now, app, status);
+  look();
 }
 
-function renderGrowth(status, word) {
-  renderWheel(status, word);
-  renderGenerations(status, word);
-}
+export const onLanguage = () => {
+  drawn.clear();
+  seen = "";
+  look();
+};
 
-function renderWheel(status, word) {
-  const ready = status.state === "ready";
-  const progress = status.progress ?? { stage: ready ? "idle" : STAGES[0], fraction: 0, eta_seconds: null, detail: "" };
-  const at = progress.stage === "done" ? STAGES.length : STAGES.indexOf(progress.stage);
-  const fraction = Math.min(1, Math.max(0, progress.fraction));
-  document.querySelectorAll("#growth .segment").forEach((node, i) => {
-    const filled = i < at ? 1 : i === at ? fraction : 0;
-    node.setAttribute("stroke-dasharray", `${92 * filled} 800`);
-  });
-  for (const node of $("stages").children) {
-    const i = STAGES.indexOf(node.dataset.stage);
-    node.className = i < at ? "done" : i === at ? "now" : "";
-    node.ariaCurrent = i === at ? "step" : null;
+const isOpen = () => document.body.dataset.view === "growth" && !document.hidden;
+
+/** Ask again when the server says that something changed; choices of the owner change no version, so now and then anyway. */
+async function look() {
+  const version = `${app.lang} ${app.status?.growth_version}`;
+  if (!isOpen() || asking || !app.status || (seen === version && Date.now() - lookedAt < LOOK_AGAIN_MS)) return;
+  asking = true;
+  try {
+    data = await app.api("GET", `/api/growth?lang=${app.lang}`);
+    [seen, lookedAt] = [version, Date.now()];
+    render();
+  } catch (error) {
+    if (error.code !== "lost") app.report(error);
+  } finally {
+    asking = false;
   }
-  $("stage").textContent = word(`stage_${progress.stage}`);
-  const inStage = at >= 0 && at < STAGES.length;
-  $("percent").textContent = inStage ? `${Math.round(fraction * 100)} %` : "";
-  $("headline").textContent = ready ? shortRef(status.champion.model).split("@")[0] : word("no_model");
-  $("subline").textContent = ready ? word("current") : word("no_model_more");
-  $("bar").hidden = !inStage;
-  $("bar").value = fraction;
-  const left = inStage && progress.eta_seconds != null ? eta(progress.eta_seconds, word) : "";
-  $("detail").textContent = [progress.detail, left].filter(Boolean).join(" · ");
 }
 
-function eta(seconds, word) {
-  const text = seconds < 90 ? `${Math.round(seconds)} ${word("seconds")}` : `${Math.round(seconds / 60)} ${word("minutes")}`;
-  return `${word("eta")} ${text}`;
+/** Draw a part again only if what it shows is new: what the reader opened there stays open. */
+function draw(name, value, how) {
+  const told = JSON.stringify(value);
+  if (drawn.get(name) === told) return;
+  drawn.set(name, told);
+  how(value);
 }
 
-const percent = (x) => `${Math.round(x * 100)}`;
-
-function figure(interval) {
-  const cell = element("td", interval ? `${percent(interval.mean)} %` : "–", "number");
-  if (interval?.low != null) cell.append(element("small", `${percent(interval.low)}–${percent(interval.high)}, n = ${interval.n}`));
-  return cell;
+function render() {
+  const { truth, generations, probes, charts, birth, downloads } = data;
+  const inside = (name) => parts[name].querySelector(":scope > div");
+  const measures = charts.filter((chart) => !chart.name.startsWith("loss-"));
+  draw("truth", truth, renderTruth);
+  draw("generations", generations, (value) => inside("generations").replaceChildren(renderTimeline(app, value)));
+  draw("probes", probes, (value) => renderProbes(inside("probes"), app, value));
+  draw("curves", measures, (value) => inside("curves").replaceChildren(chartGrid(app, value)));
+  const losses = charts.filter((chart) => chart.name.startsWith("loss-"));
+  draw("birth", { birth, losses }, (value) => renderBirth(parts.birth, app, value));
+  draw("downloads", downloads, (value) => inside("downloads").replaceChildren(renderDownloads(value)));
+  parts.generations.hidden = !generations.length;
+  parts.probes.hidden = !probes.rows.length;
+  parts.curves.hidden = !measures.length;
+  parts.birth.hidden = !birth.corpus && !birth.runs.length && !birth.making;
+  parts.downloads.hidden = !downloads.champion;
+  // What is being made stands on top, what was made once near the end.
+  parts.turn.hidden = !hasTurn || Boolean(birth.making);
+  if (birth.making) parts.now.after(parts.birth);
+  else if (parts.birth.nextElementSibling !== parts.downloads) parts.downloads.before(parts.birth);
 }
 
-function renderGenerations(status, word) {
-  const table = status.progress?.table ?? [];
-  const rows = table.length ? table : status.history.map((row) => ({ name: row.epoch, model: row.model, why: row.reason }));
-  if (!rows.length) return $("generations").replaceChildren(element("caption", word("none_yet"), "fine"));
-  const keys = [...new Set(table.flatMap((row) => Object.keys(row.exams ?? {})))];
-  const titles = [word("generation"), word("verdict"), ...(table.length ? [word("acceptance"), ...keys] : [])];
-  const head = element("tr");
-  head.append(...titles.map((title, i) => {
-    const cell = element("th", title, i > 1 ? "number" : "");
-    cell.scope = "col";
-    return cell;
-  }));
-  const body = element("tbody"), thead = element("thead");
-  body.append(...rows.map((row) => generation(row, keys, table.length > 0, status, word)));
-  thead.append(head);
-  $("generations").replaceChildren(thead, body);
+function renderTruth(truth) {
+  const [first, ...others] = truth.map((row) => ({ text: row.text[app.lang], about: row.about?.[app.lang] }));
+  parts.truth.replaceChildren(app.element("h1", {}, first.text), first.about && app.element("p", { class: "fine" }, first.about) || "",
+    ...others.map((row) => app.element("p", { class: "besides" }, row.text, " ", app.element("small", {}, row.about ?? ""))));
 }
 
-function generation(row, keys, measured, status, word) {
-  const line = element("tr");
-  const current = status.champion && row.model && shortRef(row.model) === shortRef(status.champion.model);
-  line.className = current ? "current" : "";
-  const name = element("td", String(row.name)), verdict = element("td", undefined, "why");
-  if (row.model) name.append(element("small", shortRef(row.model)));
-  if (row.verdict) verdict.append(element("span", word(row.verdict), `verdict ${row.verdict}`));
-  if (current) verdict.append(element("span", word("current"), "fine"));
-  if (row.why) verdict.append(element("small", row.why));
-  line.append(name, verdict);
-  if (measured) line.append(figure(row.acceptance), ...keys.map((key) => figure(row.exams?.[key])));
-  return line;
+function renderDownloads(found) {
+  const make = app.element;
+  const link = (name, what) => make("li", {}, found[name]
+    ? make("a", { class: "chip", href: `/api/download/${name}`, download: "" }, make("b", { t: `download_${name}` }), " ",
+      make("small", { t: `download_${name}_more` }), what && make("code", {}, what))
+    : make("span", { class: "chip none" }, make("b", { t: `download_${name}` }), " ", make("small", { t: "download_none" })));
+  return make("ul", { class: "downloads" }, link("champion", found.champion), link("lessons", found.lessons), link("report"));
 }
