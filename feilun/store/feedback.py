@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from feilun.store import search
-from feilun.store.identity import digest, uuid7
+from feilun.store.identity import credential_of, digest, uuid7
 from feilun.store.rows import KINDS, REASONS, EventRow, FeedbackRequest, FeedbackResult, InvalidFeedback, KeyConflict, NotFound, NotYours
 from feilun.store.schema import choices, completions
 from feilun.store.schema import events as events_table
@@ -121,7 +121,7 @@ def _own_parent(connection: sa.Connection, request: FeedbackRequest, completion_
     """Address of the message that an answer replies to; the one place that decides whose an answer is."""
     wanted = sa.select(completions.c.principal, completions.c.parent).where(completions.c.id == completion_id, completions.c.erased == 0)
     found = connection.execute(wanted).first()
-    if not found:
+    if not found or _is_strangers(found.principal, request.principal):
         raise NotFound(f"no completion {completion_id!r}; the target is the id of an answer from this server")
     if found.principal != request.principal:
         raise NotYours(f"completion {completion_id!r} belongs to another user; feedback is given with the credential that asked")
@@ -129,6 +129,11 @@ def _own_parent(connection: sa.Connection, request: FeedbackRequest, completion_
     if not connection.execute(one).first():
         raise NotFound(f"completion {completion_id!r} has no choice with index {index}")
     return str(found.parent)
+
+
+def _is_strangers(principal: str, speaker: str) -> bool:
+    """Of another credential. Nobody learns from us that such a thing exists; whose of its own users a thing is, a credential may know."""
+    return credential_of(principal) != credential_of(speaker)
 
 
 def _check_siblings(connection: sa.Connection, request: FeedbackRequest, parent: str) -> None:
@@ -146,7 +151,7 @@ def _check_superseded(connection: sa.Connection, request: FeedbackRequest, event
     row = events_table.c
     wanted = sa.select(row.principal, row.kind, row.target_id, row.target_index, row.retracts).where(row.id == event_id)
     found = connection.execute(wanted).first()
-    if not found:
+    if not found or _is_strangers(found.principal, request.principal):
         raise NotFound(f"no event {event_id!r} to supersede")
     if found.principal != request.principal:
         raise NotYours(f"event {event_id!r} belongs to another user; only an own event can be superseded")

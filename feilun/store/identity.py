@@ -33,6 +33,11 @@ def principal_of(key_name: str | None = None, end_user: str | None = None) -> st
     return f"key:{key_name}/{end_user}" if end_user else f"key:{key_name}"
 
 
+def credential_of(principal: str) -> str:
+    """Whose key or session a principal speaks by: "key:<name>" of "key:<name>/<end user>"."""
+    return principal.partition("/")[0]
+
+
 def thread_of(principal: str, messages: Sequence[Mapping[str, Any]], given: str | None = None) -> str:
     """Thread of a call: `given` (metadata.thread_id), else a hash of principal and first user message, so that a repeat is a sibling."""
     if given:

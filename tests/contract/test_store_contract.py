@@ -18,7 +18,7 @@ from feilun.store import (
 )
 from feilun.types import Consent, Decision
 
-ANN, BOB = "key:app/ann", "key:app/bob"
+ANN, BOB, STRANGER = "key:app/ann", "key:app/bob", "key:apps"
 ASK = [{"role": "user", "content": "9.11 和 9.8 哪个大?"}]
 
 
@@ -119,6 +119,12 @@ def test_only_own_answers_and_events_that_exist(store: Store) -> None:
         say(store, "thumb", 1, target="c2", principal=BOB, supersedes=mine.id)
     with pytest.raises(NotFound):
         say(store, "thumb", 1, supersedes="nothing")
+    # To another credential they are as if they did not exist.
+    answer(store, "c3", principal=STRANGER)
+    with pytest.raises(NotFound, match="no completion 'c1'"):
+        say(store, "thumb", 1, principal=STRANGER)
+    with pytest.raises(NotFound, match="no event"):
+        say(store, "thumb", 1, target="c3", principal=STRANGER, supersedes=mine.id)
     assert len(store.events()) == 1
 
 
