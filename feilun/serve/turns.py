@@ -137,9 +137,10 @@ def _kept(cache: Any, name: str, key: Any, make: Callable[[], Any]) -> Any:
 
 def running_turn(turn: TurnRow, note: dict[str, Any]) -> dict[str, Any]:
     """The turn under way; `alive` is false where it was left unfinished and nobody works on it."""
-    steps = [{"step": row.step, "status": row.status} for row in turn.steps.values()]
-    working = next((row for row in turn.steps.values() if row.status == "running"), None)
-    told = note if working is not None and (note.get("turn"), note.get("step")) == (turn.id, working.step) else {}
+    working = next((row.step for row in turn.steps.values() if row.status != "done"), None)
+    # Between two steps a process starts; the page shows the one that comes as the one that runs.
+    steps = [{"step": row.step, "status": "running" if row.step == working else row.status} for row in turn.steps.values()]
+    told = note if (note.get("turn"), note.get("step")) == (turn.id, working) else {}
     sign = max([turn.started, *(row.heartbeat for row in turn.steps.values())])
     return {
         "id": turn.id, "name": turn.plan.get("name", ""), "owner": is_owner_turn(turn), "steps": steps, "started": turn.started,
