@@ -139,7 +139,8 @@ export class AnswerView {
     const back = element("button", { class: "link", t: "undo", onclick: () => undo(this.chat, this) });
     const original = element("button", { class: "link", onclick: () => this.#flip() });
     say(original, this.original ? "show_lesson" : "show_original");
-    return element("p", { class: "lesson" }, icon("check"), element("span", { t: "lesson_saved" }), back, original);
+    const said = this.chat.picker.mayTeach(this.message.answer?.model) ? "lesson_saved" : "lesson_withheld";
+    return element("p", { class: "lesson" }, icon("check"), element("span", { t: said }), back, original);
   }
 
   #flip() {

@@ -53,6 +53,12 @@ export class Picker {
     return model === OWN ? this.chat.app.status?.champion?.model : model;
   }
 
+  /** Whether what `model` said may teach: an engine elsewhere only where the owner says that its terms allow it. */
+  mayTeach(model) {
+    if (!model?.startsWith("engine:")) return true;
+    return Boolean(this.engines.find(({ name }) => name === shortModel(model))?.teach);
+  }
+
   show() {
     this.name.textContent = [this.model, this.beside].filter(Boolean).map((model) => this.#title(model)).join(" + ");
     this.button.disabled = !this.hasEngines;
