@@ -191,6 +191,7 @@ def test_charts_of_nothing_of_one_and_of_many() -> None:
 def test_the_first_generation_is_told_while_it_is_made(home: Path) -> None:
     with Store.open(home) as store:
         store.note("progress", {"stage": "corpus", "fraction": 0.1})
+        assert growth(home, store, "en")["truth"][0]["code"] == "making"
         assert growth(home, store, "en")["birth"] == {"making": "corpus", "corpus": None, "runs": [], "samples": []}
         corpus, versions = make_corpus(home), []
         for steps in (25, 50):

@@ -21,6 +21,8 @@ from feilun.artifacts import KINDS, find, lineage, list_artifacts, read_json, ve
 from feilun.cli import main
 from feilun.demo.children import Server
 from feilun.feedback.lessons import rater_hash
+from feilun.primer.probes import PROBES
+from feilun.serve.growth import growth
 from feilun.store import Store
 from feilun.turn import promote, rollback
 from feilun.types import is_held_out
@@ -65,6 +67,22 @@ def test_the_report_has_the_shape_that_was_asked_for(ring, report):
     assert set(report["change"]) == set(KEYS)
     for name in ("report.png", "report.html"):
         assert (ring / name).stat().st_size > 500
+
+
+def test_the_growth_of_a_ring_is_told_whole(ring, report):
+    with Store.open(ring) as store:
+        note, told = store.read_note("progress"), growth(ring, store, "zh")
+    assert note["corpus"].startswith("corpus/demo@")
+    assert (ring / "runs" / note["run"] / "metrics.jsonl").is_file()
+    assert [entry["verdict"] for entry in told["generations"]] == ["first", "refused"]
+    blind = told["generations"][1]["blind"]
+    assert blind == report["generations"][1]["blind"]
+    assert sum(blind[key] for key in ("wins", "losses", "ties", "both_bad")) == report["generations"][1]["acceptance"]["n"]
+    assert [len(row["replies"]) for row in told["probes"]["rows"]] == [len(PROBES)] * 2
+    assert {chart["name"] for chart in told["charts"]} >= {"acceptance", "loss-pretrain", "loss-sft", "exam-number_hard"}
+    assert {row["step"] for row in told["birth"]["samples"]} == {0, 6}
+    assert told["birth"]["corpus"]["documents"]["read"] == 500
+    assert "blind choices" in (ring / "report.html").read_text(encoding="utf-8")
 
 
 def test_every_artifact_is_whole(ring, capsys):

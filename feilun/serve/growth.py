@@ -89,7 +89,8 @@ def growth(home: Path, store: Store, language: str) -> dict[str, Any]:
     words = all_words()[language]
     charts = [*measures(entries, words), *(loss_chart(run, first["samples"], words) for run in first["runs"] if run["curve"])]
     return {
-        "truth": truths(entries, own), "generations": [told_entry(entry) | {"own": own if entry is current else None} for entry in entries],
+        "truth": truths(entries, own, first["making"]),
+        "generations": [told_entry(entry) | {"own": own if entry is current else None} for entry in entries],
         "probes": probes(home, entries), "charts": charts, "birth": first | {"runs": [told_run(run) for run in first["runs"]]},
         "downloads": downloads(home, current),
     }  # fmt: skip

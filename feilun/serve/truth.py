@@ -41,14 +41,14 @@ def own_choices(votes: Sequence[CurrentVote], model: str, against: str) -> dict[
     return {**counts, "users": len(set(threads)), "share": share}
 
 
-def truths(entries: Sequence[Entry], own: Figures | None) -> list[dict[str, Any]]:
+def truths(entries: Sequence[Entry], own: Figures | None, making: str | None = None) -> list[dict[str, Any]]:
     """Sentences about the current champion, the one to be read first first: {"source", "code", "text": {language: text}, ...figures}.
 
     The owner's own choices come first where they suffice, then what held-out people chose.
     """
     current = next((entry for entry in reversed(entries) if entry.current), None)
     if current is None:
-        return [sentence("none", "", {})]
+        return [sentence("making" if making else "none", "", {})]
     if current.against is None:
         return [sentence("first", "", {"a": current.number})]
     found = [judged(current, figures, source) for source, figures in (("own", own), ("held_out", current.blind)) if figures]

@@ -21,12 +21,11 @@ function corpus(app, found) {
   const languages = Object.entries(found.languages).sort(([, a], [, b]) => b.bytes - a.bytes);
   const row = (label, parts, none) => make("div", {}, make("dt", { t: label }),
     make("dd", {}, parts.length ? parts.map((part) => make("span", {}, part)) : make("span", { t: none })));
-  return make("dl", {},
-    make("div", { class: "main" }, make("dd", {}, make("b", {}, app.fill("corpus_kept", { kept: count(kept), dropped: count(dropped) })),
-      make("span", {}, app.fill("corpus_size", { mb: (found.bytes / 1e6).toFixed(1), validation: count(validation) })))),
+  return make("div", {}, make("p", { class: "main" }, make("b", {}, app.fill("corpus_kept", { kept: count(kept), dropped: count(dropped) })), " ",
+    make("span", {}, app.fill("corpus_size", { mb: (found.bytes / 1e6).toFixed(1), validation: count(validation) }))), make("dl", {},
     row("corpus_languages", languages.map(([lang, part]) => `${named(app, "lang", lang)} ${Math.round((100 * part.bytes) / found.bytes)} %`), "corpus_wait"),
     row("corpus_dropped", Object.entries(found.dropped).map(([why, n]) => `${named(app, "dropped", why)} ${count(n)}`), "corpus_dropped_none"),
-    row("corpus_repaired", Object.entries(found.repaired).map(([why, n]) => `${why} ${count(n)}`), "corpus_repaired_none"));
+    row("corpus_repaired", Object.entries(found.repaired).map(([why, n]) => `${why} ${count(n)}`), "corpus_repaired_none")));
 }
 
 function named(app, kind, name) {

@@ -15,7 +15,7 @@ export function mountNow(root, app) {
 
 export function renderNow(root, app, status) {
   const progress = status.progress, at = progress ? STAGES.indexOf(progress.stage) : -1;
-  root.hidden = at < 0 && status.state === "ready";
+  root.hidden = at < 0;
   const get = (id) => root.querySelector(`#${id}`);
   const fraction = Math.min(1, Math.max(0, progress?.fraction ?? 0));
   root.querySelectorAll(".segment").forEach((node, i) => {
