@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from serve_house import until
 
 from feilun.artifacts import draft, find
 from feilun.cli import main
@@ -244,7 +245,7 @@ def test_a_full_disk_is_said(home, monkeypatch, capsys):
 
 
 def test_a_child_ends_with_its_parent(home):
-    child = start(home, "--with-parent", "serve", "--port", "0", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = start(home, "--with-parent", "serve", "--no-watch", "--port", "0", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with child:
         assert child.stdout.readline().startswith(b"http")
         child.stdin.close()
@@ -286,3 +287,38 @@ def build_model(home: Path) -> None:
     model.initialise(torch.Generator().manual_seed(0))
     with draft(home, "models", "talker") as work:
         save_model(work.path, model, Tokenizer.train(["a"], TokenizerSettings(vocab_size=320, num_reserved=8)), chat=True)
+
+
+# turns on request
+
+
+def test_a_turn_without_a_recipe_is_the_one_that_was_left_in_the_home(home, capsys):
+    from feilun.config import PreferSettings, TurnSettings
+    from feilun.turn import leave_settings
+
+    with Store.open(home) as store:
+        store.set_champion("models/a@1", "")
+        leave_settings(store, TurnSettings(rise_task="taught", exam_tasks=(), prefer=PreferSettings(replay="examples")))
+    assert run(home, "turn", "--dry-run", "--set", "min_taught=0.8") == 0
+    assert "80% of your corrections" in capsys.readouterr().out
+    assert run(home, "turn", "demo", "--dry-run", "--set", "prefer.replay=examples") == 0
+    assert "number_hard must rise" in capsys.readouterr().out
+
+
+def test_serving_has_a_watcher_and_ends_with_it(home):
+    child = start(home, "--with-parent", "serve", "--port", "0", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with child, Store.open(home) as store:
+        assert child.stdout.readline().startswith(b"http")
+        until(lambda: store.read_note("turn_watch"))
+        watcher = store.read_note("turn_watch")["pid"]
+        assert watcher != child.pid
+        child.stdin.close()
+        child.wait()
+        until(lambda: not is_alive(watcher))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -14,11 +14,12 @@ from feilun.artifacts import find, read_json
 from feilun.config import load_recipe
 from feilun.demo.children import Server, cpu_of_process, run_child, spent_cpu_seconds
 from feilun.demo.report import champion_row, page, table_lines
-from feilun.demo.ring import parse_progress
+from feilun.demo.ring import leave_owner_turn, parse_progress
 from feilun.demo.stages import MAX_PIECE_CHARS, cut_place, open_keys, pieces, run_demo_stage, split_text, turn_settings
 from feilun.demo.state import DemoState, held, open_state, read_state
 from feilun.primer.numbers import holds_reserved_pair
 from feilun.store import Store
+from feilun.turn import left_settings
 from feilun.types import Document, UserError
 
 TOLD = {"seed": 0, "text": [], "recipe": "demo", "control": "none"}
@@ -222,6 +223,18 @@ def test_each_turn_has_settings_of_its_own(home):
     assert first != second
     assert dataclasses.replace(second, prefer=dataclasses.replace(second.prefer, seed=first.prefer.seed)) == first
     assert (first.prefer.replay, first.prefer.text) == ("lessons/e@1", "tokens/t@1")
+
+
+def test_the_owners_turn_is_left_in_the_home(home):
+    state = DemoState(home, {**TOLD, "seed": 2}, {"examples": "lessons/e@1", "tokens": "tokens/t@1"}, {}, 0.0)
+    recipe = load_recipe("demo")
+    leave_owner_turn(state, recipe)
+    with Store.open(home) as store:
+        left = left_settings(store)
+    assert left.rise_task == "taught"
+    assert left.protect == recipe.turn.protect
+    assert (left.prefer.replay, left.prefer.text) == ("lessons/e@1", "tokens/t@1")
+    assert left.prefer.seed not in {turn_settings(state, recipe, number).prefer.seed for number in range(1, 100)}
 
 
 FIGURE = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 400, "reasons": {}, "cells": {"1-2": {"mean": 0.25}}}

@@ -1,0 +1,137 @@
+"""The Turn in a real browser: press it, see what was taught while another tab is streaming, read a refusal, go back."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from owner_house import NO_EXAMS, SETTINGS, correct, drill, judge, make_home, watched
+from playwright.sync_api import Browser, Page, expect
+from serve_house import House, open_house, wait_for
+
+from browser.house import PHONE, enter, say, visiting, width
+from feilun.turn import leave_settings
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Iterator[House]:
+    """A house whose owner has corrected two answers; one who may turn the wheel is not there yet."""
+    home = tmp_path / "home"
+    ref = make_home(home)
+    correct(home, "我的猫叫什么?", "你的猫叫咪咪。")
+    correct(home, "What is my dog called?", "Your dog is called Rex.")
+    with open_house(home) as house:
+        leave_settings(house.store, SETTINGS)
+        wait_for(house, ref)
+        yield house
+
+
+@pytest.fixture
+def visitor(browser: Browser, taught: House):
+    with visiting(browser, taught) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def page(visitor, taught: House) -> Page:
+    return enter(visitor[0], taught)
+
+
+def open_panel(page: Page) -> None:
+    page.click("#part-turn button")
+    page.locator("dialog .turning").wait_for()
+
+
+def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page, visitor, taught):
+    other = visitor[0].new_page()
+    other.goto(taught.url)
+    taught.go.clear()
+    say(other, "tell me")
+    expect(other.locator("article.running .prose")).to_contain_text("fir")
+    expect(page.locator("#part-turn button")).to_have_attribute("aria-label", "Turn (new lessons: 2)")
+    with watched(taught.home):
+        open_panel(page)
+        press = page.locator(".turning .primary")
+        expect(press).to_have_text("Turn (new lessons: 2)")
+        press.click()
+        expect(page.locator(".turning h3")).to_have_text("Learnt, and answering now")
+    lessons = page.locator(".turning .taught li")
+    expect(lessons).to_have_count(2)
+    expect(lessons.first).to_contain_text("no idea → 你的猫叫咪咪。")
+    expect(lessons.first).to_contain_text("learnt")
+    expect(page.locator(".turning table tbody tr")).to_have_count(3)
+    expect(press).to_be_disabled()
+    expect(page.locator(".turning .asking .fine")).to_contain_text("Nobody waits for requests")
+    promoted = taught.store.champion().model
+    wait_for(taught, promoted)
+    taught.go.set()
+    expect(other.locator("article.theirs:not(.running) .prose")).to_have_text("first: tell me")
+    say(other, "and now?")
+    expect(other.locator("article.theirs:not(.running) .prose").last).to_have_text("turn-1: and now?")
+
+    back = page.locator(".turning .back button")
+    expect(page.locator(".turning .back")).to_contain_text("to first")
+    back.click()
+    page.get_by_role("button", name="Cancel").click()
+    assert taught.store.champion().model == promoted
+    back.click()
+    page.locator("dialog .choices .primary").click()
+    expect(page.locator("#toasts")).to_have_text("Back to first.")
+    wait_for(taught, taught.store.history()[0].model)
+    expect(press).to_have_text("Turn (new lessons: 2)")
+
+
+def test_a_refusal_explains_itself_in_the_readers_language_and_nothing_changes(page, visitor, taught):
+    judge(taught.home, "colour?", liked="blue")
+    drill(taught.home, candidate={"copying": 0.5}, stubborn=["What is my dog called?"])
+    champion = taught.store.champion().model
+    with watched(taught.home):
+        open_panel(page)
+        page.locator(".turning .primary").click()
+        expect(page.locator(".turning h3")).to_have_text("Not let through the gate")
+    expect(page.locator(".turning .reasons")).to_contain_text("Copying fell from 95 % to 50 %; it may fall by 5 % at most")
+    expect(page.locator(".turning .fallen th")).to_have_text(re.compile("Copying.*fell"))
+    expect(page.locator(".turning .taught li").last).to_contain_text("You wanted: Your dog is called Rex.")
+    assert taught.store.champion().model == champion
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator("#part-turn button")).to_be_focused()
+    page.click("#language")
+    open_panel(page)
+    expect(page.locator(".turning h3")).to_have_text("没有过关")
+    expect(page.locator(".turning .reasons")).to_contain_text("从 95 % 掉到 50 %")
+    assert not page.locator(".turning").get_by_text(re.compile("turn_|undefined|null")).count()
+
+
+def test_a_turn_is_followed_and_told_to_whoever_has_gone_on(page, taught):
+    plan = {"settings": {"rise_task": "taught"}, "champion": {"model": "models/first@1"}}
+    turn = taught.store.start_turn({"name": "turn-1", "steps": ["collect", "train", "gate"], "request": "r", **plan})
+    taught.store.claim_step(turn, "collect", "me", "", 30)
+    taught.store.finish_step(turn, "collect", "me", {})
+    taught.store.claim_step(turn, "train", "me", "", 30)
+    taught.store.note("turn", {"turn": turn, "step": "train", "done": 3, "total": 12, "eta_seconds": 8.2})
+    expect(page.locator("#part-turn b")).to_have_text("25 %")
+    open_panel(page)
+    expect(page.locator(".turning [aria-current=step]")).to_have_text("Training")
+    expect(page.locator(".turning .steps .done")).to_have_text("Collecting your lessons")
+    expect(page.locator(".turning progress")).to_have_attribute("aria-label", "Training")
+    expect(page.locator(".turning")).to_contain_text("training for about 9 s more")
+    expect(page.locator("#said")).to_have_text("Training")
+    page.keyboard.press("Escape")
+    taught.store.finish_turn(turn, "failed", "abandoned: given up after 3 tries: no space left on device")
+    expect(page.locator(".toast")).to_contain_text("This turn changed nothing.")
+    page.click(".toast button")
+    expect(page.locator(".turning .reasons")).to_have_text("abandoned: given up after 3 tries: no space left on device")
+
+
+def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(browser, taught):
+    leave_settings(taught.store, NO_EXAMS)
+    with visiting(browser, taught, viewport=PHONE, color_scheme="dark", locale="zh-CN") as (context, _watch):
+        page = enter(context, taught)
+        with watched(taught.home):
+            open_panel(page)
+            page.locator(".turning .primary").click()
+            expect(page.locator(".turning h3")).to_have_text("学会了，已经换上")
+        expect(page.locator(".turning .reasons")).to_contain_text("没有考试")
+        assert width(page) <= PHONE["width"]
+        assert page.evaluate("document.querySelector('.sheet').scrollWidth <= document.querySelector('.sheet').clientWidth")
