@@ -5,6 +5,7 @@ because cookies are shared by all ports of a host). Only hashes of tokens and se
 the home may mint a token: `issue_owner_token`.
 """
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -20,13 +21,14 @@ from feilun.serve.errors import ApiError
 from feilun.serve.state import State, state_of
 from feilun.store import Store, principal_of
 
-__all__ = ["SCOPES", "Principal", "authenticate", "check_host", "issue_owner_token", "owner_only", "requires"]
+__all__ = ["SCOPES", "Principal", "authenticate", "check_host", "issue_owner_token", "owner_only", "requires", "until_refused"]
 
 SCOPES = frozenset({"chat", "feedback", "assert_end_user", "exam"})
 OWNER_SCOPES = frozenset({"chat", "feedback", "exam"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 TOKEN_SECONDS = 7 * 24 * 3600.0
 SESSION_SECONDS = 30 * 24 * 3600.0
+LOOK_SECONDS = 0.5
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -76,6 +78,16 @@ async def authenticate(request: Request) -> Principal:
         raise ApiError(401, "no credential: send 'Authorization: Bearer fl-...' or open the owner's link", code="missing_api_key")
     _check_same_origin(request)
     return Principal(key_name=None, scopes=OWNER_SCOPES)
+
+
+async def until_refused(request: Request) -> None:
+    """Wait until the credential of a request would be refused: a stream outlives the look at its door."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            await authenticate(request)
+        except ApiError:
+            return
 
 
 def _key_principal(state: State, header: str) -> Principal:

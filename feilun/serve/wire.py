@@ -3,13 +3,14 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from feilun.serve.auth import until_refused
 from feilun.serve.errors import ApiError
 
 __all__ = ["MAX_BODY_BYTES", "EventStream", "encode", "read_json", "wait_disconnect"]
@@ -56,7 +57,10 @@ async def wait_disconnect(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """`frames` as text/event-stream. `on_disconnect` is called once if the client goes first; the frames must then end."""
+    """`frames` as text/event-stream. `on_disconnect` is called once if the client goes first; the frames must then end.
+
+    A client whose key is revoked meanwhile is taken for gone, and hears nothing more.
+    """
 
     media_type = "text/event-stream"
 
@@ -66,20 +70,29 @@ class EventStream(Response):
         self.body = b""
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.raw_headers[[name for name, _ in self.raw_headers].index(b"content-length")]
-        self.frames, self.on_disconnect = frames, on_disconnect
+        self.frames, self.on_disconnect, self.is_gone = frames, on_disconnect, False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watcher = asyncio.create_task(self._watch(receive))
+        watchers = [
+            asyncio.create_task(self._leave_after(waiting)) for waiting in (wait_disconnect(receive), until_refused(Request(scope)))
+        ]
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for frame in self.frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+                if not self.is_gone:
+                    await send({"type": "http.response.body", "body": frame, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
-            self.on_disconnect()
+            self._leave()
         finally:
-            watcher.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
-    async def _watch(self, receive: Receive) -> None:
-        await wait_disconnect(receive)
-        self.on_disconnect()
+    async def _leave_after(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self.is_gone:
+            self.is_gone = True
+            self.on_disconnect()
