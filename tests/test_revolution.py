@@ -35,6 +35,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the ring has turned once, undisturbed; tests leave it as it is."""
     home = tmp_path_factory.mktemp("ring") / "home"
     said = turn_ring(home)
+    assert said.startswith("page ")  # before anything slow
     assert "verdict" in said
     assert f"--home {home} status" in said
     assert not processes_of(home)

@@ -55,6 +55,7 @@ def test_generations_stand_newest_first_and_a_receipt_says_why_in_plain_words(pa
     page.keyboard.press("Enter")
     expect(refused.locator(".receipt tr.short")).to_contain_text("it had to rise")
     expect(refused.locator(".receipt")).to_contain_text("Numbers, hard must rise")
+    expect(refused.locator(".shortfalls")).to_contain_text("Numbers, hard: 50 % → 85 %; it had to rise")
     expect(refused.locator(".receipt")).not_to_contain_text("it stands in English here")
 
 
@@ -113,5 +114,5 @@ def test_a_first_generation_is_watched_while_it_is_made(browser: Browser, tmp_pa
         for file, row in (("metrics", {"step": 75, "nll": 1.5}), ("samples", {"step": 75, "prompt": "小明", "text": "你好,<b>小丽</b>。"})):
             with (house.home / "runs" / PRETRAIN / f"{file}.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
-        expect(page.locator(".samples li").last).to_contain_text("你好,<b>小丽</b>。")
+        expect(page.locator(".samples li").first).to_contain_text("你好,<b>小丽</b>。")
         assert page.locator("[data-chart=loss-pretrain] .line").get_attribute("points") != before

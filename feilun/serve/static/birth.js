@@ -11,7 +11,7 @@ export function renderBirth(root, app, { birth, losses }) {
     make("div", { class: "birth" },
       make("div", { class: "corpus" }, make("h3", { t: "corpus_title" }), corpus(app, birth.corpus)),
       losses.map((chart) => make("div", { class: "loss" }, chartFigure(app, chart), progress(app, birth.runs, chart.name)))),
-    birth.runs.length || birth.making ? samples(app, birth.samples) : "");
+    birth.runs.length || birth.making ? samples(app, birth.samples, birth.making) : "");
 }
 
 function corpus(app, found) {
@@ -38,9 +38,10 @@ function progress(app, runs, chart) {
   return run && run.step < run.num_steps ? app.element("p", { class: "fine" }, app.fill("run_step", { step: run.step, num: run.num_steps })) : "";
 }
 
-/** Grouped by step, in the order of writing. */
-function samples(app, rows) {
+/** Grouped by step, in the order of writing; while more are to come the last one stands on top. */
+function samples(app, rows, making) {
   const make = app.element, steps = [...new Set(rows.map((row) => row.step))];
+  if (making) steps.reverse();
   const text = (row) => make("p", {}, make("b", {}, row.prompt), make("span", {}, row.text));
   const group = (step) => make("li", {}, make("h4", {}, app.fill("sample_step", { step: step.toLocaleString("en") })),
     make("div", {}, rows.filter((row) => row.step === step).map(text)));

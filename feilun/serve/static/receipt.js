@@ -16,7 +16,7 @@ async function fillIn(app, body, ref) {
     const { receipt } = await app.api("GET", address);
     body.replaceChildren(
       make("p", { t: `receipt_${receipt.verdict === "promoted" ? "promoted" : "refused"}` }),
-      receipt.taught?.length ? taught(app, receipt.taught) : "",
+      shortfalls(app, receipt), receipt.taught?.length ? taught(app, receipt.taught) : "",
       exams(app, receipt), rule(app, receipt.rule ?? {}),
       make("p", { class: "fine" }, make("a", { href: address, target: "_blank", t: "receipt_file" }), " ", make("code", {}, name)));
   } catch (error) {
@@ -49,15 +49,26 @@ function exams(app, receipt) {
     make("thead", {}, make("tr", {}, heads.map((key) => make("th", { scope: "col", t: key })))), make("tbody", {}, rows)));
 }
 
+/** Where a candidate fell short, in a sentence each: on a phone the table's last column is out of sight. */
+function shortfalls(app, receipt) {
+  const failed = Object.entries(receipt.tasks ?? {}).filter(([, found]) => !found.passed);
+  if (!failed.length) return "";
+  const told = (name, found) => `${task(app, name)}: ${found.difference ? `${percent(found.champion)} → ${percent(found.candidate)}; ` : ""}`;
+  return app.element("ul", { class: "shortfalls" }, failed.map(([name, found]) =>
+    app.element("li", {}, told(name, found) + reason(app, name, found, receipt.rule ?? {}))));
+}
+
 const signed = (value) => `${value < 0 ? "−" : "+"}${(Math.abs(value) * 100).toFixed(1)}`;
 
 const change = (found) => `${signed(found.mean)} (${signed(found.low)} … ${signed(found.high)})`;
 
 function outcome(app, name, found, rule) {
   if (found.passed) return [app.element("span", { class: "pass", t: "receipt_passed" })];
-  const why = !found.difference ? found.why : app.word(name === rule.must_rise ? "receipt_must_rise" : "receipt_fell");
-  return [app.element("span", { class: "fell", t: "receipt_not_passed" }), ` ${why}`];
+  return [app.element("span", { class: "fell", t: "receipt_not_passed" }), ` ${reason(app, name, found, rule)}`];
 }
+
+const reason = (app, name, found, rule) =>
+  (found.difference ? app.word(name === rule.must_rise ? "receipt_must_rise" : "receipt_fell") : found.why);
 
 function taught(app, rows) {
   const make = app.element;
