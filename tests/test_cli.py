@@ -293,7 +293,7 @@ def build_model(home: Path) -> None:
 
 
 def test_a_turn_without_a_recipe_is_the_one_that_was_left_in_the_home(home, capsys):
-    from feilun.config import PreferSettings, TurnSettings
+    from feilun.config import PreferSettings, TurnSettings, resolved
     from feilun.turn import leave_settings
 
     with Store.open(home) as store:
@@ -303,6 +303,12 @@ def test_a_turn_without_a_recipe_is_the_one_that_was_left_in_the_home(home, caps
     assert "80% of your corrections" in capsys.readouterr().out
     assert run(home, "turn", "demo", "--dry-run", "--set", "prefer.replay=examples") == 0
     assert "number_hard must rise" in capsys.readouterr().out
+    with Store.open(home) as store:
+        settings = resolved(TurnSettings(rise_task="copying"))
+        gate = {"must_rise": "copying", "max_fall": 0.05}
+        store.start_turn({"name": "turn-1", "settings": settings, "champion": {"model": "models/a@1"}, "gate": gate})
+    assert run(home, "turn", "--dry-run") == 0
+    assert "copying must rise" in capsys.readouterr().out
 
 
 def test_serving_has_a_watcher_and_ends_with_it(home):

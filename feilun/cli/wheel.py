@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.cli.parser import add, add_set
-from feilun.config import TurnSettings, apply_settings, load_recipe
+from feilun.config import TurnSettings, apply_settings, load_recipe, rebuild
 
 
 def add_wheel(verbs: Any) -> None:
@@ -13,7 +13,7 @@ def add_wheel(verbs: Any) -> None:
     turn.add_argument("--dry-run", action="store_true", help="say what would be done")
     turn.add_argument("--abandon", metavar="REASON", help="end an unfinished turn as failed")
     turn.add_argument("--watch", action="store_true", help="wait, and run one turn whenever the page asks for one")
-    turn.add_argument("recipe", nargs="?", help="a built-in recipe or a .py file (default: what this home was left with, else default)")
+    turn.add_argument("recipe", nargs="?", help="a built-in recipe or a .py file (default: what this home was left with)")
     add_set(turn)
     step = add(verbs, "turn-step", run_turn_step, None)
     step.add_argument("turn")
@@ -45,13 +45,14 @@ def run_turn(options: argparse.Namespace) -> int:
 
 
 def chosen_settings(home: Path, recipe: str | None) -> TurnSettings:
-    """The turn of a recipe that was named; else what the home was left with, else the default recipe's."""
+    """The turn of a recipe that was named; else of the turn to go on with, else what the home was left with, else the default recipe's."""
     from feilun.store import Store
     from feilun.turn import left_settings
 
     if recipe is None:
         with Store.open(home) as store:
-            left = left_settings(store)
+            unfinished = store.unfinished_turn()
+            left = rebuild(TurnSettings, unfinished.plan["settings"]) if unfinished is not None else left_settings(store)
         if left is not None:
             return left
     return load_recipe(recipe or "default").turn

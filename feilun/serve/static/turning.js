@@ -22,11 +22,15 @@ export function fillPanel(root, app) {
   return watch((state) => panel.show(state));
 }
 
+let count = 0;
+
 class Panel {
   constructor(app) {
     this.app = app;
-    this.press = element("button", { class: "primary", onclick: () => this.ask() });
-    this.reason = element("p", { class: "fine" });
+    const id = `turn-reason-${++count}`;
+    this.press = element("button", { class: "primary", "aria-describedby": id, onclick: () => this.ask() });
+    this.reason = element("p", { class: "fine", id });
+    this.status = element("p", { class: "unseen", role: "status" });
     this.steps = element("ol", { class: "steps", hidden: true });
     this.bar = element("progress", { max: 1, hidden: true, label: "turn_training" });
     this.eta = element("p", { class: "fine", hidden: true });
@@ -34,7 +38,7 @@ class Panel {
     this.back = element("button", { class: "plain", t: "turn_roll_back", onclick: () => this.rollBack() });
     this.target = element("span", { class: "fine" });
     this.node = element("div", { class: "turning" },
-      element("div", { class: "asking" }, this.press, this.reason), this.steps, this.bar, this.eta, this.outcome,
+      element("div", { class: "asking" }, this.press, this.reason), this.steps, this.bar, this.eta, this.status, this.outcome,
       element("p", { class: "back" }, this.back, this.target));
     this.told = this.shown = "";
   }
@@ -43,7 +47,8 @@ class Panel {
     this.state = state;
     const { lessons, turn, last, back } = state, free = state.state === "idle" && !state.hindrance && lessons.new > 0;
     this.press.textContent = lessons.new ? fill("turn_new", { n: lessons.new }) : word("turn");
-    this.press.disabled = !free;
+    // Not `disabled`, which would take the focus away from whoever has just pressed it.
+    this.press.ariaDisabled = String(!free);
     this.reason.textContent = free ? fill("turn_known", { n: lessons.total - lessons.new }) : word(`turn_not_${this.hindrance(state)}`);
     this.showSteps(state, turn);
     this.showOutcome(last, turn);
@@ -61,7 +66,7 @@ class Panel {
     const running = state.state === "running" && turn.alive;
     this.steps.hidden = state.state === "idle" || !(running || state.state === "asked");
     this.bar.hidden = this.eta.hidden = !(running && turn.total);
-    if (this.steps.hidden) return (this.told = "");
+    if (this.steps.hidden) return;
     const rows = running ? turn.steps : STEPS.map((step) => ({ step, status: "pending" }));
     this.steps.replaceChildren(...rows.map(({ step, status }) => element("li",
       { class: status, "aria-current": status === "running" ? "step" : null }, word(`turn_step_${step}`))));
@@ -72,24 +77,27 @@ class Panel {
     this.tell(rows.find(({ status }) => status === "running")?.step);
   }
 
-  /** Each step is said once to those who listen. */
+  /** Each step is said once to those who listen; while a dialog is open they hear nothing from outside it. */
   tell(step) {
-    if (step && step !== this.told) this.app.announce(word(`turn_step_${step}`));
+    if (step && step !== this.told) this.status.textContent = word(`turn_step_${step}`);
     this.told = step ?? this.told;
   }
 
   showOutcome(last, turn) {
     const now = `${last?.turn} ${last?.at} ${Boolean(turn)} ${this.app.lang}`;
     if (now === this.shown) return;
+    if (this.told && last && !turn) this.status.textContent = word(`turn_${last.verdict}`);
     this.shown = now;
     this.outcome.replaceChildren(...(last && !turn ? outcome(last) : []));
   }
 
   async ask() {
-    this.press.disabled = true;
+    if (this.press.ariaDisabled === "true") return;
+    this.press.ariaDisabled = "true";
     try {
       await this.app.api("POST", "/api/turn");
-      this.app.announce(word("turn_not_asked"));
+      this.told = "asked";
+      this.status.textContent = word("turn_not_asked");
     } catch (error) {
       this.app.report(error);
     }
