@@ -33,6 +33,7 @@ def store_lines(store: Store) -> list[str]:
     champion, turns = store.champion(), store.turns()
     lines = [f"champion   {champion.model} (epoch {champion.epoch})" if champion else "champion   none yet"]
     lines.append(f"feedback   {len(store.current_votes())} current votes of {store.last_seq()} events")
+    lines += [f"engine     {row.name}: {row.model} at {row.url}; {'teaches' if row.teach else 'does not teach'}" for row in store.engines()]
     lines += [f"turn {turn.plan.get('name', turn.id)}: {turn.state}" for turn in turns]
     return lines
 

@@ -6,7 +6,7 @@ import pytest
 
 from feilun.artifacts import draft, write_json
 from feilun.status import describe_artifact, describe_home, forget
-from feilun.store import CompletionRecord, FeedbackRequest, Store
+from feilun.store import CompletionRecord, EngineRow, FeedbackRequest, Store
 from feilun.types import Decision
 
 RATER = "key:demo/ann"
@@ -33,6 +33,7 @@ def lived_in(home):
             model.counts["steps"] = 7
     with Store.open(home) as store:
         store.set_champion(f"models/{model.artifact.ref}", "test")
+        store.add_engine(EngineRow(name="qwen", url="http://127.0.0.1:8000/v1", model="Qwen/Qwen3-8B"))
         store.start_turn({"name": "turn-1"})
     return home
 
@@ -47,6 +48,7 @@ def test_a_home_names_what_it_holds(lived_in):
     assert "champion   models/of-imported@" in said
     assert "(epoch 1)" in said
     assert "1 current votes of 1 events" in said
+    assert "qwen: Qwen/Qwen3-8B at http://127.0.0.1:8000/v1; does not teach" in said
     assert "turn turn-1: running" in said
 
 
