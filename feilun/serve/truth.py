@@ -5,7 +5,6 @@ from typing import Any
 
 from feilun.serve.timeline import Entry
 from feilun.serve.words import LANGUAGES, all_words
-from feilun.stats import bootstrap_interval
 from feilun.store import CurrentVote
 
 __all__ = ["FEW", "own_choices", "truths"]
@@ -36,6 +35,9 @@ def own_choices(votes: Sequence[CurrentVote], model: str, against: str) -> dict[
             threads.append(vote.thread_id)
     if not any(counts.values()):
         return None
+    # NumPy and SciPy are a fifth of the server's start, and few owners have compared anything yet.
+    from feilun.stats import bootstrap_interval
+
     nothing = {"mean": None, "low": None, "high": None, "n": 0}
     share = bootstrap_interval(values, threads).to_json() if values else nothing
     return {**counts, "users": len(set(threads)), "share": share}
