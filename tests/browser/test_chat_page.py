@@ -1,1 +1,0 @@
-"""The chat in a real browser: asking, streaming, stopping, coming back, teaching, choosing, finding."""
