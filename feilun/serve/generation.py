@@ -1,12 +1,13 @@
 """One request being answered: its answers run, are recorded, and only then end.
 
-The generation is a task of its own, apart from the HTTP response that reads it. However it ends, what was generated is in the
-store before anybody can learn that it ended; so feedback on its id always finds it.
+The generation is a task of its own, apart from the HTTP responses that read it, of which there may be several, and which may come late.
+However it ends, what was generated is in the store before anybody can learn that it ended; so feedback on its id always finds it.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from feilun.serve.state import State
 from feilun.store import CompletionRecord, StoreError, thread_of, uuid7
 from feilun.types import Decision, FinishReason
 
-__all__ = ["Answer", "Ended", "Failed", "Generation", "Piece"]
+__all__ = ["Answer", "Ended", "Failed", "Generation", "Piece", "Place", "Reader"]
 
 SEEDS = 1 << 63
 
@@ -66,10 +67,28 @@ class Answer:
         return {"index": self.index, "text": self.text, "finish_reason": reason.value, "num_tokens": self.num_tokens}
 
 
-class Generation:
-    """Answers to one call. `run` is the task; `next_event` gives Piece..., then one Ended or Failed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the answers are recorded: after these messages, of which the model may have seen fewer. num_quoted: see CompletionRecord."""
 
-    def __init__(self, state: State, call: ChatCall, principal: Principal, model: Loaded, prompt_tokens: int, max_tokens: int | None):
+    thread_id: str
+    messages: list[dict[str, Any]]
+    num_quoted: int = 0
+
+
+class Generation:
+    """Answers to one call. `log` is what there is so far, `end` how it ended; a `Reader` follows both."""
+
+    def __init__(
+        self,
+        state: State,
+        call: ChatCall,
+        principal: Principal,
+        model: Loaded,
+        prompt_tokens: int,
+        max_tokens: int | None,
+        place: Place | None = None,
+    ):
         self.id = f"chatcmpl-{uuid7()}"
         self.created = time.time()
         self.call, self.model, self.principal = call, model, principal
@@ -77,9 +96,15 @@ class Generation:
         self.answers = [Answer(index) for index in range(call.n)]
         self._max_tokens = max_tokens
         self._state = state
-        self._events: asyncio.Queue[Piece | Ended | Failed] = asyncio.Queue()
+        messages = call.conversation.to_json()
+        self.place = place or Place(thread_id=thread_of(principal.name, messages, call.thread_id), messages=messages)
+        self.log: list[Piece] = []
+        self.end: Ended | Failed | None = None
+        self.finished = 0.0
+        self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
+        self._begun = self._cancelled = False
+        self._seen: Sequence[int] | None = None
 
     @property
     def completion_tokens(self) -> int:
@@ -90,28 +115,60 @@ class Generation:
         self._state.in_flight[self.id] = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         self._state.generations.add(self)
-        # A callback, not a finally: a task that is cancelled before its first step never enters its body.
         self._task.add_done_callback(self._close)
 
     def cancel(self) -> None:
-        """Stop generating and free the slots; what was generated so far is still recorded. Once only."""
-        if self._task is not None and not self._cancelled:
+        """Stop generating and free the slots; what was generated so far is still recorded. Nothing once it is being recorded."""
+        if not self._cancelled:
             self._cancelled = True
-            self._task.cancel()
+            if self._begun and self._task is not None:
+                self._task.cancel()
 
-    async def next_event(self) -> Piece | Ended | Failed:
-        """Wait for what comes next; nothing comes after Ended or Failed. A wait may be cancelled without loss."""
-        return await self._events.get()
+    def stop(self, seen: Sequence[int] | None) -> bool:
+        """Cancel, as a reader wants who has seen so many characters of each answer: the rest is not recorded. None: keep everything.
+
+        False when it is too late.
+        """
+        if self._cancelled:
+            return False
+        self._seen = [len(answer.text) for answer in self.answers] if seen is None else seen
+        self.cancel()
+        return True
+
+    async def change(self) -> None:
+        """Wait until the log grows or the end comes. May be cancelled without loss."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+    async def ended(self) -> Ended | Failed:
+        while self.end is None:
+            await self.change()
+        return self.end
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def _run(self) -> None:
-        failure = await self._generate()
-        record = self._record()
+        # A task that is cancelled before its first step never takes it; this one must, to record what was asked.
+        self._begun = True
+        failure = Failed("the request was cancelled") if self._cancelled else await self._generate()
+        self._cancelled = True
+        if self._seen is not None:
+            failure = None
+            self._cut(self._seen)
+        self.finished = time.time()
+        record = self.to_record()
         try:
             await asyncio.get_running_loop().run_in_executor(self._state.writers, self._state.store.record_completion, record)
         except StoreError as error:
             log.error("completion %s could not be recorded: %s", self.id, error)
             failure = Failed("the answer could not be recorded, so it was withheld; try again")
-        self._events.put_nowait(failure or Ended())
+        self.end = failure or Ended()
+        self._wake()
 
     async def _generate(self) -> Failed | None:
         """Run every answer to its end; None, or why they ended early."""
@@ -144,37 +201,61 @@ class Generation:
                 self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
                 if delta.text:
                     answer.pieces.append(delta.text)
-                    if call.stream:
-                        self._events.put_nowait(Piece(answer.index, delta.text))
+                    self.log.append(Piece(answer.index, delta.text))
+                    self._wake()
                 if delta.finish_reason is not None:
                     answer.finish_reason = delta.finish_reason
         if answer.finish_reason not in (FinishReason.STOP, FinishReason.LENGTH):
             raise RuntimeError(f"the engine ended answer {answer.index} with {answer.finish_reason}")
 
-    def _record(self) -> CompletionRecord:
-        call, name = self.call, self.principal.name
-        messages = call.conversation.to_json()
+    def _cut(self, seen: Sequence[int]) -> None:
+        for answer, num_chars in zip(self.answers, seen, strict=True):
+            if num_chars < len(answer.text):
+                answer.pieces, answer.finish_reason = [answer.text[:num_chars]], FinishReason.ABORT
+
+    def to_record(self) -> CompletionRecord:
+        """What the store keeps; before the end, what it would keep if this were it."""
+        call = self.call
         return CompletionRecord(
             id=self.id,
-            principal=name,
+            principal=self.principal.name,
             end_user=self.principal.end_user,
             model=self.model.ref,
             decision=Decision(engine=self.model.chat.info.engine, model=self.model.ref, candidates=(self.model.ref,)),
-            thread_id=thread_of(name, messages, call.thread_id),
-            messages=messages,
+            thread_id=self.place.thread_id,
+            messages=self.place.messages,
             choices=[answer.to_row() for answer in self.answers],
             params=dict(call.recorded),
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             consent=call.consent,
             started=self.created,
-            finished=time.time(),
+            finished=self.finished or time.time(),
+            num_quoted=self.place.num_quoted,
         )
 
     def _close(self, _task: "asyncio.Task[None]") -> None:
         self.model.release(self.call.n)
         self._state.generations.discard(self)
         self._state.in_flight.pop(self.id).set()
+
+
+class Reader:
+    """One follower of a generation, from its beginning, whenever it came."""
+
+    def __init__(self, generation: Generation):
+        self._generation, self._position = generation, 0
+
+    async def next_event(self) -> Piece | Ended | Failed:
+        """What comes next: Piece..., then Ended or Failed for ever. A wait may be cancelled without loss."""
+        generation = self._generation
+        while True:
+            if self._position < len(generation.log):
+                self._position += 1
+                return generation.log[self._position - 1]
+            if generation.end is not None:
+                return generation.end
+            await generation.change()
 
 
 def _fault_in(error: Exception) -> EngineFault | None:

@@ -15,7 +15,7 @@ from feilun.serve.auth import Principal, requires
 from feilun.serve.champion import SERVED_NAMES, Loaded
 from feilun.serve.chat_request import ChatCall, parse_chat
 from feilun.serve.errors import ApiError, error_body
-from feilun.serve.generation import Failed, Generation, Piece
+from feilun.serve.generation import Failed, Generation, Piece, Reader
 from feilun.serve.state import State, state_of
 from feilun.serve.wire import EventStream, encode, read_json, wait_disconnect
 
@@ -86,7 +86,7 @@ async def _prepare(state: State, call: ChatCall, speaker: Principal, model: Load
 async def _whole(request: Request, generation: Generation) -> Response:
     watcher = asyncio.create_task(_cancel_on_disconnect(request, generation))
     try:
-        event = await generation.next_event()
+        event = await generation.ended()
         if isinstance(event, Failed):
             raise ApiError(event.http_status, event.message, code=event.code, retry_after_seconds=event.retry_after_seconds)
     finally:
@@ -101,12 +101,12 @@ async def _cancel_on_disconnect(request: Request, generation: Generation) -> Non
 
 async def _frames(generation: Generation) -> AsyncIterator[bytes]:
     """The stream as OpenAI shapes it: roles, pieces, finish reasons, usage if asked for, [DONE]; or an error object and [DONE]."""
-    head = _chunk_head(generation)
+    head, reader = _chunk_head(generation), Reader(generation)
     yield b"".join(_frame(head, answer.index, {"role": "assistant", "content": ""}) for answer in generation.answers)
     while True:
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
-                event = await generation.next_event()
+                event = await reader.next_event()
         except TimeoutError:
             yield b": ping\n\n"
             continue
