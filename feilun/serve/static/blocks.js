@@ -1,11 +1,13 @@
 // The body of an answer: one node a block of rendered HTML, so that a growing answer changes only its end.
 
 import { setHtml } from "./api.js";
-import { element } from "./dom.js";
+import { element, tool } from "./dom.js";
 
 export class Blocks {
-  constructor() {
+  /** `oncopy(text, button)`: a listing gets a button that copies it. */
+  constructor(oncopy) {
     this.node = element("div", { class: "prose" });
+    this.oncopy = oncopy;
   }
 
   /** Replace all blocks from `from` on. */
@@ -15,10 +17,13 @@ export class Blocks {
       const block = element("div", { class: "block" });
       setHtml(block, html);
       this.node.append(block);
+      if (this.oncopy) for (const listing of block.querySelectorAll("pre")) this.#frame(listing);
     }
   }
 
-  get text() {
-    return this.node.innerText;
+  #frame(listing) {
+    const frame = element("div", { class: "listing" });
+    listing.replaceWith(frame);
+    frame.append(tool("copy", "copy_code", (event) => this.oncopy(listing.textContent, event.currentTarget)), listing);
   }
 }

@@ -18,6 +18,7 @@ export function chooseEngine(picker) {
   others();
   const more = element("button", { class: "plain", t: "manage_engines", onclick: () => (dialog.close(), manage(picker.chat.app)) });
   const dialog = openDialog(picker.chat.app, "who_answers", first, second, element("p", {}, more));
+  dialog.classList.add("small");
   dialog.querySelector("input:checked")?.focus();
 }
 
@@ -38,6 +39,7 @@ export function chooseAnother(picker) {
     let chosen = null;
     const buttons = picker.choices.map(({ model, title }) => element("button", { class: "chip", onclick: () => ((chosen = model), dialog.close()) }, title));
     const dialog = openDialog(picker.chat.app, "another_from", element("p", { class: "starters" }, buttons));
+    dialog.classList.add("small");
     dialog.addEventListener("close", () => resolve(chosen));
     (buttons[picker.choices.findIndex((each) => each.model === picker.model)] ?? buttons[0]).focus();
   });

@@ -30,6 +30,7 @@ export function confirmed(app, question, yes) {
     const agree = element("button", { class: "primary", t: yes, onclick: () => ((answer = true), dialog.close()) });
     const dialog = openDialog(app, question, element("p", { class: "choices" },
       element("button", { class: "plain", t: "cancel", onclick: () => dialog.close() }), agree));
+    dialog.classList.add("small");
     dialog.addEventListener("close", () => resolve(answer));
     agree.focus();
   });

@@ -66,7 +66,7 @@ export class AnswerView {
   constructor(chat, message) {
     this.chat = chat;
     this.node = element("article", { class: "theirs", label: "model" });
-    this.body = new Blocks();
+    this.body = new Blocks((text, button) => this.copy(text, button));
     this.foot = element("footer");
     this.below = element("div", { class: "below" });
     this.node.append(this.body.node, this.foot, this.below);
@@ -113,7 +113,7 @@ export class AnswerView {
     this.foot.replaceChildren(
       pager(chat, message) ?? "",
       element("span", { class: "tools" },
-        tool("copy", "copy_answer", (event) => this.copy(event.currentTarget)), ...this.marks.buttons,
+        tool("copy", "copy_answer", (event) => this.copy(message.lesson?.text ?? message.text, event.currentTarget)), ...this.marks.buttons,
         tool("edit", "edit_answer", () => this.edit()),
         tool("again", "another", (event) => chat.another(message, event.currentTarget)),
         tool("eye", "saw", () => import("./inspect.js").then((m) => m.inspect(chat, message)).catch(chat.app.report))),
@@ -150,13 +150,13 @@ export class AnswerView {
     this.below.querySelector(".lesson .link:last-child")?.focus();
   }
 
-  async copy(button) {
+  async copy(text, button) {
     const { chat, message } = this;
     try {
-      await copyText(message.lesson?.text ?? message.text);
+      await copyText(text);
       button.replaceChildren(icon("check"));
       setTimeout(() => button.replaceChildren(icon("copy")), 1500);
-      await chat.app.signal({ target: targetOf(message), kind: "implicit", value: { name: "copy", n: 1 } });
+      if (message.answer) await chat.app.signal({ target: targetOf(message), kind: "implicit", value: { name: "copy", n: 1 } });
     } catch (error) {
       chat.app.report(error);
     }
