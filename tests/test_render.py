@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hostile import HOSTILE
+from hostile import HOSTILE, LONG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,7 +106,7 @@ def check(blocks: tuple[str, ...]) -> None:
 
 
 def test_there_are_many_payloads() -> None:
-    assert len(HOSTILE) >= 75
+    assert len({*HOSTILE, *LONG}) >= 100
     assert {"script", "style", "svg", "img", "annotation-xml", "iframe"}.isdisjoint(TAGS)
 
 
@@ -120,6 +120,12 @@ def test_hostile_text_stays_text_at_every_cut(payload: str) -> None:
     assert growing.update(payload, final=True) == render_blocks(payload)
 
 
+@pytest.mark.parametrize("payload", LONG)
+def test_long_hostile_text_stays_text(payload: str) -> None:
+    check(render_blocks(payload))
+    check(Blocks().update(payload))
+
+
 def test_addresses_that_would_be_loaded_are_only_shown() -> None:
     shown = html("".join(HOSTILE))
     assert not re.search(r"<[^>]*\b(src|srcset|background|poster|data|action|style|on\w+|xlink:href)\s*=", shown)
@@ -127,7 +133,7 @@ def test_addresses_that_would_be_loaded_are_only_shown() -> None:
 
 def test_javascript_is_no_address() -> None:
     for payload in HOSTILE:
-        assert not re.search(r'href="\s*(?!https?:|mailto:)', html(payload))
+        assert not re.search(r'<[^>]*\bhref="\s*(?!https?:|mailto:)', html(payload))
 
 
 # --- formulas and code
