@@ -25,7 +25,7 @@ from feilun.types import UserError
 
 __all__ = ["parse_progress", "run_demo"]
 
-LABELS = {"tokens": "corpus", "examples": "sft"}
+LABELS = {"tokens": "tokenizer", "examples": "tokenizer"}
 # A child says its refs and its figures as well; the bar and the report show those.
 NOT_SAID = ("{", "models/", "corpus/", "lessons/", "tokenizer/", "tokens/", "exams/")
 

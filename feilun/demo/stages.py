@@ -22,6 +22,7 @@ NAME = "demo"
 OWNER_SEED = 500  # beyond the numbers of the demo's own turns
 MAX_PIECE_CHARS = 2000
 MIN_PIECE_CHARS = 100
+TOLD_PARTS = 50
 
 
 def run_demo_stage(home: Path, stage: str) -> None:
@@ -46,21 +47,25 @@ def make_corpus(state: DemoState, recipe: Recipe) -> Artifact:
     own = OwnText(state, recipe)
     primer = Counted(documents(seed, count))
     source = chain(primer, own)
-    made = build_from_documents(state.home, NAME, source, recipe.corpus, parents=own.parents, generator=generator, protect=reserved_reason)
+    made = build_from_documents(
+        state.home, NAME, source, recipe.corpus, parents=own.parents, generator=generator, protect=reserved_reason,
+        progress=lambda *_: tell(primer.num_documents, count),
+    )  # fmt: skip
     if own.parents:
         say(own.told(primer.num_bytes))
     return made
 
 
 class Counted:
-    """Documents as they go by, and their bytes so far."""
+    """Documents as they go by, and how many and how large they were so far."""
 
     def __init__(self, documents: Iterable[Document]):
-        self.documents, self.num_bytes = documents, 0
+        self.documents, self.num_bytes, self.num_documents = documents, 0, 0
 
     def __iter__(self) -> Iterator[Document]:
         for document in self.documents:
             self.num_bytes += len(document.text.encode())
+            self.num_documents += 1
             yield document
 
 
@@ -139,7 +144,16 @@ def make_tokenizer(state: DemoState, recipe: Recipe) -> Artifact:
 def make_tokens(state: DemoState, recipe: Recipe) -> Artifact:
     from feilun.train.sources import build_tokens
 
-    return build_tokens(state.home, state.refs["corpus"], state.refs["tokenizer"])
+    total = find(state.home, state.refs["corpus"], "corpus").manifest["counts"]["documents"]["train"]
+    furthest = 0
+
+    def told(done: int, _num_bytes: int) -> None:
+        nonlocal furthest
+        if done - furthest >= total / TOLD_PARTS:  # the small validation part comes last and counts from 0: it is not told
+            furthest = done
+            tell(done, total)
+
+    return build_tokens(state.home, state.refs["corpus"], state.refs["tokenizer"], progress=told)
 
 
 def make_examples(state: DemoState, recipe: Recipe) -> Artifact:
@@ -178,6 +192,11 @@ FIRST_STAGES: Mapping[str, Stage] = {
 
 def say(text: str) -> None:
     print(text, flush=True)
+
+
+def tell(done: int, total: int) -> None:
+    """How far a stage without steps is, as a line that the parent understands."""
+    print("@" + json.dumps({"done": done, "total": total}), flush=True)
 
 
 def reporter() -> Callable[[Any], None]:

@@ -45,6 +45,7 @@ def write_part(
     end = codec.id_of(END_OF_TEXT)
     lengths: list[int] = []
     num_bytes: list[int] = []
+    done_bytes = 0
     langs: list[str] = []
     with (path / f"{part}.bin").open("wb") as stream:
         for batch in batched(documents, ENCODE_BATCH):
@@ -53,9 +54,10 @@ def write_part(
                 stream.write(row.tobytes())
                 lengths.append(len(row))
                 num_bytes.append(len(document.text.encode()))
+                done_bytes += num_bytes[-1]
                 langs.append(document.lang)
             if progress is not None:
-                progress(len(lengths), sum(num_bytes))
+                progress(len(lengths), done_bytes)
     bounds = np.concatenate(([0], np.cumsum(np.array(lengths, dtype=np.int64)))).astype(np.int64)
     np.save(path / f"{part}.bounds.npy", bounds)
     np.save(path / f"{part}.bytes.npy", np.array(num_bytes, dtype=np.int64))
