@@ -24,6 +24,7 @@ from feilun.serve import chat_api, copywriting, downloads, engines, feedback, gr
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.errors import install_handlers
+from feilun.serve.live import Lives, watch_drafts
 from feilun.serve.state import State
 from feilun.store import Store, uuid7
 from feilun.types import UserError
@@ -93,13 +94,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = await asyncio.to_thread(Store.open, home)
     models = Models(home, settings, store, factory)
     writers = ThreadPoolExecutor(NUM_WRITERS, "feilun-writer")
-    state = app.state.feilun = State(home=home, settings=settings, store=store, models=models, writers=writers)
-    watcher = asyncio.create_task(models.watch())
+    state = app.state.feilun = State(home=home, settings=settings, store=store, models=models, writers=writers, lives=Lives())
+    watchers = [asyncio.create_task(models.watch()), asyncio.create_task(watch_drafts(state))]
     try:
         yield
     finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
         await _end_generations(state)
         await models.close()
         await asyncio.to_thread(writers.shutdown)

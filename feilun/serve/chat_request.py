@@ -77,15 +77,15 @@ def parse_chat(body: Any) -> ChatCall:
     stream = _boolean(given, "stream")
     metadata = _metadata(given)
     return ChatCall(
-        model=_model(given),
+        model=model_field(given),
         conversation=_conversation(given.get("messages")),
-        n=_whole(given, "n", 1, MAX_CHOICES) or 1,
+        n=whole_field(given, "n", 1, MAX_CHOICES) or 1,
         stream=stream,
         include_usage=_include_usage(given, stream),
-        temperature=_number(given, "temperature", 0.0, 2.0, DEFAULT_TEMPERATURE),
+        temperature=number_field(given, "temperature", 0.0, 2.0, DEFAULT_TEMPERATURE),
         # Engines want top_p above 0; the limit of 0 is the most likely token alone, as it is here.
-        top_p=max(_number(given, "top_p", 0.0, 1.0, 1.0), SMALLEST_TOP_P),
-        seed=_whole(given, "seed", -(1 << SEED_BITS), (1 << SEED_BITS) - 1),
+        top_p=max(number_field(given, "top_p", 0.0, 1.0, 1.0), SMALLEST_TOP_P),
+        seed=whole_field(given, "seed", -(1 << SEED_BITS), (1 << SEED_BITS) - 1),
         stop=_stop(given.get("stop")),
         max_tokens=_max_tokens(given),
         user=_user(given),
@@ -107,13 +107,15 @@ def _refuse_unsupported(given: Mapping[str, Any]) -> None:
             raise ApiError(400, message, param=name, code="unsupported_parameter")
 
 
-def _wrong(name: str, found: Any, allowed: str) -> ApiError:
+def wrong_value(name: str, found: Any, allowed: str) -> ApiError:
+    """ApiError 400 for a field whose value is none of those allowed."""
     shown = repr(found)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return ApiError(400, f"{name}: found {shown}; allowed: {allowed}", param=name, code="invalid_value")
 
 
-def _model(given: Mapping[str, Any]) -> str:
+def model_field(given: Mapping[str, Any]) -> str:
+    """The name of a model; ApiError 400."""
     model = given.get("model")
     if not isinstance(model, str) or not model or len(model) > MAX_NAME_CHARS * 2:
         raise ApiError(400, 'you must give a model, for example "feilun"', param="model", code="missing_required_parameter")
@@ -123,26 +125,28 @@ def _model(given: Mapping[str, Any]) -> str:
 def _boolean(given: Mapping[str, Any], name: str) -> bool:
     value = given.get(name, False)
     if not isinstance(value, bool):
-        raise _wrong(name, value, "true or false")
+        raise wrong_value(name, value, "true or false")
     return value
 
 
-def _number(given: Mapping[str, Any], name: str, low: float, high: float, default: float) -> float:
+def number_field(given: Mapping[str, Any], name: str, low: float, high: float, default: float) -> float:
+    """The number in a field; ApiError 400."""
     value = given.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
-        raise _wrong(name, value, f"a number from {low:g} to {high:g}")
+        raise wrong_value(name, value, f"a number from {low:g} to {high:g}")
     return float(value)
 
 
-def _whole(given: Mapping[str, Any], name: str, low: int, high: int) -> int | None:
+def whole_field(given: Mapping[str, Any], name: str, low: int, high: int) -> int | None:
+    """The whole number in a field, None where it is not given; ApiError 400."""
     value = given.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high):
-        raise _wrong(name, value, f"a whole number from {low} to {high}")
+        raise wrong_value(name, value, f"a whole number from {low} to {high}")
     return value
 
 
 def _max_tokens(given: Mapping[str, Any]) -> int | None:
-    old, new = (_whole(given, name, 1, 1 << 31) for name in ("max_tokens", "max_completion_tokens"))
+    old, new = (whole_field(given, name, 1, 1 << 31) for name in ("max_tokens", "max_completion_tokens"))
     if old is not None and new is not None and old != new:
         raise ApiError(400, "max_tokens and max_completion_tokens differ; give one of them", param="max_tokens", code="invalid_value")
     return old if new is None else new
@@ -153,7 +157,7 @@ def _include_usage(given: Mapping[str, Any], stream: bool) -> bool:
     if options is None:
         return False
     if not isinstance(options, dict):
-        raise _wrong("stream_options", options, '{"include_usage": true}')
+        raise wrong_value("stream_options", options, '{"include_usage": true}')
     if not stream:
         raise ApiError(400, "stream_options is only allowed when stream is true", param="stream_options", code="invalid_value")
     for name, value in options.items():
@@ -166,7 +170,7 @@ def _include_usage(given: Mapping[str, Any], stream: bool) -> bool:
 def _stop(value: Any) -> tuple[str, ...]:
     stops = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(stops, list) or len(stops) > MAX_STOPS or not all(isinstance(stop, str) and stop for stop in stops):
-        raise _wrong("stop", value, f"a non-empty string or a list of at most {MAX_STOPS} of them")
+        raise wrong_value("stop", value, f"a non-empty string or a list of at most {MAX_STOPS} of them")
     return tuple(stops)
 
 
@@ -188,7 +192,7 @@ def _metadata(given: Mapping[str, Any]) -> dict[str, str]:
     metadata: Any = given.get("metadata", {})
     whole = isinstance(metadata, dict) and len(metadata) <= MAX_METADATA
     if not whole or not all(isinstance(value, str) and len(key) <= 64 and len(value) <= 512 for key, value in metadata.items()):
-        raise _wrong("metadata", metadata, f"up to {MAX_METADATA} string values of at most 512 characters")
+        raise wrong_value("metadata", metadata, f"up to {MAX_METADATA} string values of at most 512 characters")
     return dict(metadata)
 
 
@@ -202,21 +206,21 @@ def _consent(metadata: Mapping[str, str]) -> Consent:
     try:
         return Consent(value)
     except ValueError:
-        raise _wrong("metadata.consent", value, ", ".join(Consent)) from None
+        raise wrong_value("metadata.consent", value, ", ".join(Consent)) from None
 
 
 def _conversation(rows: Any) -> Conversation:
     if not isinstance(rows, list) or not rows or len(rows) > MAX_MESSAGES:
-        raise _wrong("messages", rows, f"a list of 1 to {MAX_MESSAGES} messages")
+        raise wrong_value("messages", rows, f"a list of 1 to {MAX_MESSAGES} messages")
     messages = tuple(_message(f"messages[{i}]", row) for i, row in enumerate(rows))
     if messages[-1].role != "user":
-        raise _wrong("messages", messages[-1].role, 'a last message of role "user"')
+        raise wrong_value("messages", messages[-1].role, 'a last message of role "user"')
     return Conversation(messages)
 
 
 def _message(name: str, row: Any) -> Message:
     if not isinstance(row, dict):
-        raise _wrong(name, row, '{"role": "user", "content": "..."}')
+        raise wrong_value(name, row, '{"role": "user", "content": "..."}')
     for field, value in row.items():
         if field not in ("role", "content") and value not in (None, []):
             code = "unsupported_parameter" if field in MESSAGE_NO_OP else "unknown_parameter"
@@ -224,7 +228,7 @@ def _message(name: str, row: Any) -> Message:
     # "developer" is OpenAI's newer word for the same place in the prompt.
     role = "system" if row.get("role") == "developer" else row.get("role")
     if not isinstance(role, str):
-        raise _wrong(f"{name}.role", role, ", ".join(ROLES))
+        raise wrong_value(f"{name}.role", role, ", ".join(ROLES))
     try:
         return Message.from_json({"role": role, "content": row.get("content")})
     except UserError as error:

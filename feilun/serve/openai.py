@@ -16,6 +16,7 @@ from feilun.serve.champion import SERVED_NAMES, Loaded
 from feilun.serve.chat_request import ChatCall, parse_chat
 from feilun.serve.errors import ApiError, error_body
 from feilun.serve.generation import Failed, Generation, Piece, Reader
+from feilun.serve.prompt import count_prompt, too_long
 from feilun.serve.state import State, state_of
 from feilun.serve.wire import EventStream, encode, read_json, wait_disconnect
 
@@ -24,7 +25,6 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1")
 
 HEARTBEAT_SECONDS = 15.0
-LONG_PROMPT_CHARS = 4096
 DONE_FRAME = b"data: [DONE]\n\n"
 
 Chatter = Annotated[Principal, Depends(requires("chat"))]
@@ -68,17 +68,12 @@ async def create_completion(request: Request, principal: Chatter) -> Response:
 
 
 async def _prepare(state: State, call: ChatCall, speaker: Principal, model: Loaded) -> Generation:
-    count, conversation = model.count_prompt, call.conversation
-    if sum(len(message.text) for message in conversation.messages) > LONG_PROMPT_CHARS:
-        prompt_tokens = await asyncio.to_thread(count, conversation)
-    else:
-        prompt_tokens = count(conversation)
+    prompt_tokens = await count_prompt(model, call.conversation)
     if prompt_tokens is None:
         return Generation(state, call, speaker, model, 0, call.max_tokens)
     room = model.context_tokens - prompt_tokens
     if room < 1:
-        message = f"this model's context holds {model.context_tokens} tokens; your messages are {prompt_tokens} and leave no room to answer"
-        raise ApiError(400, message, param="messages", code="context_length_exceeded")
+        raise too_long(model, prompt_tokens)
     max_tokens = room if call.max_tokens is None else min(room, call.max_tokens)
     return Generation(state, call, speaker, model, prompt_tokens, max_tokens)
 

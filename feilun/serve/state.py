@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
@@ -15,19 +15,27 @@ from feilun.store import Store
 __all__ = ["State", "state_of"]
 
 
+if TYPE_CHECKING:
+    from feilun.serve.live import Lives
+
+
 class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """in_flight: completion id -> an event that is set once the completion stands in the store. writers: threads that wait for commits."""
+    """in_flight: completion id -> an event that is set once the completion stands in the store. writers: threads that wait for commits.
+
+    lives: the generations that a page may attach to.
+    """
 
     home: Path
     settings: ServeSettings
     store: Store
     models: Models
     writers: Executor
+    lives: "Lives"
     in_flight: dict[str, asyncio.Event] = field(default_factory=dict)
     generations: set[Cancellable] = field(default_factory=set)
 

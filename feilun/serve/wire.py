@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request
@@ -57,7 +58,7 @@ async def wait_disconnect(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """`frames` as text/event-stream. `on_disconnect` is called once if the client goes first; the frames must then end.
+    """`frames` as text/event-stream, to their end or until the client goes; then `on_disconnect` is called, once.
 
     A client whose key is revoked meanwhile is taken for gone, and hears nothing more.
     """
@@ -70,29 +71,26 @@ class EventStream(Response):
         self.body = b""
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.raw_headers[[name for name, _ in self.raw_headers].index(b"content-length")]
-        self.frames, self.on_disconnect, self.is_gone = frames, on_disconnect, False
+        self.frames, self.on_disconnect = frames, on_disconnect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watchers = [
-            asyncio.create_task(self._leave_after(waiting)) for waiting in (wait_disconnect(receive), until_refused(Request(scope)))
-        ]
+        sending = asyncio.create_task(self._send(send))
+        watching = [asyncio.create_task(wait) for wait in (wait_disconnect(receive), until_refused(Request(scope)))]
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for frame in self.frames:
-                if not self.is_gone:
-                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await asyncio.wait([sending, *watching], return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                self.on_disconnect()
+                sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
-            self._leave()
-        finally:
-            for watcher in watchers:
-                watcher.cancel()
-
-    async def _leave_after(self, waiting: Awaitable[None]) -> None:
-        await waiting
-        self._leave()
-
-    def _leave(self) -> None:
-        if not self.is_gone:
-            self.is_gone = True
             self.on_disconnect()
+        finally:
+            for task in (sending, *watching):
+                task.cancel()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for frame in self.frames:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})

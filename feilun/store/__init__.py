@@ -4,7 +4,7 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 """
 
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
-from feilun.store.identity import principal_of, thread_of, uuid7
+from feilun.store.identity import address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
 from feilun.store.rows import (
     Answered,
@@ -64,9 +64,12 @@ __all__ = [
     "Thread",
     "ThreadRow",
     "TurnRow",
+    "address_of",
     "engine_of",
     "new_secret",
+    "parts_of",
     "principal_of",
+    "root_address",
     "thread_of",
     "uuid7",
 ]

@@ -29,12 +29,21 @@ def renew(connection: sa.Connection, draft_id: str, texts: Sequence[dict[str, An
     connection.execute(drafts.update().where(drafts.c.id == draft_id).values(texts=list(texts), updated=time.time()))
 
 
+def principal_of_draft(connection: sa.Connection, draft_id: str) -> str | None:
+    return connection.execute(sa.select(drafts.c.principal).where(drafts.c.id == draft_id)).scalar()
+
+
+def left(connection: sa.Connection, before: float, but: Collection[str]) -> list[sa.Row[Any]]:
+    """Drafts that nobody renewed since `before`, those in `but` aside."""
+    return list(connection.execute(drafts.select().where(drafts.c.updated < before, drafts.c.id.not_in(list(but)))).all())
+
+
 def adopt(connection: sa.Connection, before: float, but: Collection[str]) -> list[str]:
-    """Record every draft not renewed since `before` as a completion that was broken off, those in `but` aside; their ids."""
-    left = connection.execute(drafts.select().where(drafts.c.updated < before, drafts.c.id.not_in(list(but)))).all()
-    for row in left:
+    """Record each of them as a completion that was broken off; their ids."""
+    rows = left(connection, before, but)
+    for row in rows:
         completions.record(connection, _record(row))
-    return [row.id for row in left]
+    return [row.id for row in rows]
 
 
 def _record(row: sa.Row[Any]) -> CompletionRecord:

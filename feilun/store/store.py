@@ -87,8 +87,15 @@ class Store:
         """The answers as far as they have come: {"index", "text", "num_tokens"} each. A draft that has ended stays ended."""
         self._database.write(lambda c: drafts.renew(c, draft_id, texts))
 
+    def draft_principal(self, draft_id: str) -> str | None:
+        """Whose answer is being written under this id; None when there is no such draft."""
+        return self._database.read(lambda c: drafts.principal_of_draft(c, draft_id))
+
     def adopt_drafts(self, before: float, but: Collection[str] = ()) -> list[str]:
         """Record drafts that nobody renewed since `before` as completions with finish_reason "abort"; their ids."""
+        # Mostly there is none, and to find that out takes no lock.
+        if not self._database.read(lambda c: drafts.left(c, before, but)):
+            return []
         return self._database.write(lambda c: drafts.adopt(c, before, but))
 
     # conversations
@@ -99,6 +106,10 @@ class Store:
     def thread(self, principal: str, thread_id: str) -> Thread | None:
         """None unless this principal has had an answer in it."""
         return self._database.read(lambda c: threads.whole(c, principal, thread_id))
+
+    def messages_to(self, address: str) -> list[dict[str, Any]]:
+        """{"role", "content"} of every message on the way from a thread's first to the one stored at `address`."""
+        return self._database.read(lambda c: completions.chain(completions.nodes(c, [address]), address))
 
     def search(self, principal: str, query: str, limit: int) -> list[Hit]:
         """Messages and standing edits of this principal that hold the query, newest first."""
