@@ -130,6 +130,19 @@ def test_what_a_turn_taught_and_why_the_next_was_refused(tmp_path):
         assert [(row["question"], row["kept"]) for row in refused["taught"]] == [("cat?", True), ("dog?", False)]
 
 
+def test_what_was_forgotten_is_not_shown(tmp_path):
+    home = tmp_path / "home"
+    make_home(home)
+    correct(home, "cat?", "Mimi")
+    owner_turn(home, NO_EXAMS)
+    with open_house(home) as house, httpx.Client(base_url=house.url, timeout=20) as owner:
+        owner.get(house.owner_url)
+        assert len(told(owner)["last"]["taught"]) == 1
+        house.store.forget("owner")
+        assert told(owner)["last"]["taught"] == []
+        assert told(owner)["lessons"] == {"new": 0, "total": 0}
+
+
 def test_a_request_without_a_turn_has_its_answer_until_the_next_turn(house, owner):
     with Store.open(house.home) as store:
         store.answer_request(store.ask_turn("owner"), "there is no champion")

@@ -156,7 +156,10 @@ def _last(state: State, turns: list[TurnRow], cache: Any) -> dict[str, Any] | No
     answer = request.get("answer")
     if answer and (not ended or answer["at"] > (ended[-1].finished or 0.0)):
         return blank_ending() | {"verdict": "failed", "why": [answer["why"]], "reasons": [said(answer["why"])], "at": answer["at"]}
-    return _kept(cache, "last_turn", ended[-1].id, lambda: ending_of(state, ended[-1])) if ended else None
+    forgotten = frozenset(event_id for erasure in state.store.erasures() for event_id in erasure.event_ids)
+    if not ended:
+        return None
+    return _kept(cache, "last_turn", (ended[-1].id, forgotten), lambda: ending_of(state, ended[-1], forgotten))
 
 
 def blank_ending() -> dict[str, Any]:
@@ -167,15 +170,19 @@ def said(text: str) -> dict[str, str]:
     return {"code": "said", "text": text}
 
 
-def ending_of(state: State, turn: TurnRow) -> dict[str, Any]:
-    """A finished turn with its receipt. why: sentences; reasons: the same as codes with numbers, for every language."""
+def ending_of(state: State, turn: TurnRow, forgotten: frozenset[str]) -> dict[str, Any]:
+    """A finished turn with its receipt. why: sentences; reasons: the same as codes with numbers, for every language.
+
+    What somebody taught who was forgotten since then is not shown, though the receipt may not be rebuilt yet.
+    """
     receipt = turn.steps["gate"].output.get("receipt") if "gate" in turn.steps else None
     found = read_receipt(state, receipt) if receipt else {}
     why = turn.why.splitlines()
+    taught = [row for row in found.get(TAUGHT, []) if forgotten.isdisjoint(row["events"])]
     return {
         "turn": turn.id, "name": turn.plan.get("name", ""), "verdict": turn.state, "why": why,
         "reasons": reasons_of(turn, found, why),
-        "taught": [{key: row[key] for key in ("question", "wanted", "before", "after", "kept")} for row in found.get(TAUGHT, [])],
+        "taught": [{key: row[key] for key in ("question", "wanted", "before", "after", "kept")} for row in taught],
         "exams": [exam_row(name, task) for name, task in found.get("tasks", {}).items() if name != TAUGHT],
         "receipt": receipt, "champion": turn.plan["champion"]["model"], "candidate": found.get("candidate"), "at": turn.finished,
     }  # fmt: skip
