@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Any
 
 from fastapi import Request
@@ -81,8 +80,9 @@ class EventStream(Response):
             if not sending.done():
                 self.on_disconnect()
                 sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+                await asyncio.wait([sending])
+            if not sending.cancelled():
+                sending.result()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
             self.on_disconnect()
