@@ -159,7 +159,8 @@ def _last(state: State, turns: list[TurnRow], cache: Any) -> dict[str, Any] | No
     forgotten = frozenset(event_id for erasure in state.store.erasures() for event_id in erasure.event_ids)
     if not ended:
         return None
-    return _kept(cache, "last_turn", (ended[-1].id, forgotten), lambda: ending_of(state, ended[-1], forgotten))
+    ending: dict[str, Any] = _kept(cache, "last_turn", (ended[-1].id, forgotten), lambda: ending_of(state, ended[-1], forgotten))
+    return ending
 
 
 def blank_ending() -> dict[str, Any]:
