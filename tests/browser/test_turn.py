@@ -42,6 +42,12 @@ def open_panel(page: Page) -> None:
     page.locator("dialog .turning").wait_for()
 
 
+def press_turn(page: Page, ending: str) -> None:
+    """Press the button, and wait for the turn to end so."""
+    page.locator(".turning .primary").click()
+    expect(page.locator(".turning h3")).to_have_text(ending, timeout=30_000)
+
+
 def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page, visitor, taught):
     other = visitor[0].new_page()
     other.goto(taught.url)
@@ -53,8 +59,7 @@ def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page,
         open_panel(page)
         press = page.locator(".turning .primary")
         expect(press).to_have_text("Turn (new lessons: 2)")
-        press.click()
-        expect(page.locator(".turning h3")).to_have_text("Learnt, and answering now")
+        press_turn(page, "Learnt, and answering now")
         expect(press).to_be_focused()
         expect(page.locator(".turning [role=status]")).to_have_text("Learnt, and answering now")
     lessons = page.locator(".turning .taught li")
@@ -89,8 +94,7 @@ def test_a_refusal_explains_itself_in_the_readers_language_and_nothing_changes(p
     champion = taught.store.champion().model
     with watched(taught.home):
         open_panel(page)
-        page.locator(".turning .primary").click()
-        expect(page.locator(".turning h3")).to_have_text("Not let through the gate")
+        press_turn(page, "Not let through the gate")
     expect(page.locator(".turning .reasons")).to_contain_text("Copying fell from 95 % to 50 %; it may fall by 5 % at most")
     expect(page.locator(".turning .fallen th")).to_have_text(re.compile("Copying.*fell"))
     expect(page.locator(".turning .taught li").last).to_contain_text("You wanted: Your dog is called Rex.")
@@ -132,8 +136,7 @@ def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(browser, taught
         page = enter(context, taught)
         with watched(taught.home):
             open_panel(page)
-            page.locator(".turning .primary").click()
-            expect(page.locator(".turning h3")).to_have_text("学会了，已经换上")
+            press_turn(page, "学会了，已经换上")
         expect(page.locator(".turning .reasons")).to_contain_text("没有考试")
         assert width(page) <= PHONE["width"]
         assert page.evaluate("document.querySelector('.sheet').scrollWidth <= document.querySelector('.sheet').clientWidth")
