@@ -151,7 +151,7 @@ class Card {
 
   grow(blocks, from) {
     this.body.replace(from, blocks.slice(from));
-    this.text = this.body.text;
+    this.text = this.body.node.innerText.trim();
     this.check();
   }
 
