@@ -249,5 +249,5 @@ def test_the_report_tells_of_ads_where_they_were_measured():
     assert told == ["first ads: constraints 0.12 (0.25 to 0.75), taste 0.12 (0.25 to 0.75), n = 240"]
     assert not [line for line in table_lines([row]) if "ads:" in line]
     report = dict.fromkeys(("seed", "events", "cpu_seconds", "seconds", "machine", "champion"), 0)
-    assert page({**report, "generations": [row | ads]}).count("0.125") == 2
-    assert "<td>-</td><td>-</td></tr>" in page({**report, "generations": [row]})
+    assert page({**report, "generations": [row | ads]}, b"").count("0.125") == 2
+    assert "<td>-</td><td>-</td></tr>" in page({**report, "generations": [row]}, b"")
