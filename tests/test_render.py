@@ -180,7 +180,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=40))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_growing_text_is_at_each_moment_what_a_whole_one_would_be(pieces: list[str]) -> None:
     growing, text = Blocks(), ""
     for piece in pieces:

@@ -160,9 +160,9 @@ async def asked_chain(state: State, principal: Principal, thread: Thread, questi
     for live in state.lives.running(principal.name, thread.id):
         if live.question == question.address:
             return live.generation.place.messages
-    if not question.stored or _stored_address(principal, thread.id, now) in question.stored:
+    if not question.asked or _stored_address(principal, thread.id, now) in question.asked:
         return now
-    return await asyncio.to_thread(state.store.messages_to, question.stored[-1])
+    return await asyncio.to_thread(state.store.messages_to, question.asked[-1])
 
 
 def _stored_address(principal: Principal, thread_id: str, messages: Iterable[dict[str, Any]]) -> str:

@@ -246,6 +246,7 @@ class ShownMessage(NamedTuple):
     """A message as a page shows it: what was asked under an edited answer hangs under that answer, whatever its text was then.
 
     address: hash of the shown parent, role and text. parent: the thread's id for a first message. stored: the messages that it stands for.
+    asked: those of them that were answered, the one answered last at the end.
     """
 
     address: str
@@ -255,6 +256,7 @@ class ShownMessage(NamedTuple):
     at: float
     answer: Answered | None
     stored: tuple[str, ...]
+    asked: tuple[str, ...] = ()
 
 
 class Thread(NamedTuple):

@@ -82,7 +82,10 @@ def whole(connection: sa.Connection, principal: str, thread_id: str) -> Thread |
     spoken = _spoken(connection, principal, asked)
     shown = _shown_addresses(stored, root, _edited(connection, principal, asked), {answer.address for answer in spoken})
     times = _times(stored, asked, spoken)
-    tree = _messages(stored, shown, spoken, times, {root: thread_id})
+    newest = {row.parent: row.started for row in asked}
+    tree = [
+        message._replace(asked=_by_time(message.stored, newest)) for message in _messages(stored, shown, spoken, times, {root: thread_id})
+    ]
     first = min((m for m in tree if m.role == "user"), key=lambda m: m.at, default=None)
     consent = Consent(max(asked, key=lambda row: row.started).consent)
     return Thread(thread_id, title_of(first.text) if first else "", consent, tuple(tree))
@@ -196,6 +199,10 @@ def _messages(
         at = min(times[copy] for copy in same)
         found.append(ShownMessage(address, root.get(parent, parent), row.role, text_of(row.content), at, _answered(given), tuple(same)))
     return sorted(found, key=lambda m: (m.at, m.answer.index if m.answer else 0))
+
+
+def _by_time(addresses: Iterable[str], times: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(sorted((address for address in addresses if address in times), key=times.__getitem__))
 
 
 def _answered(given: Iterable[Spoken]) -> Answered | None:
