@@ -11,7 +11,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def copy_home(source: Path, home: Path) -> None:
 
 def correct(home: Path, facts: Sequence[dict[str, Any]]) -> Asked:
     """Ask every question once as the owner and edit the answer; what the champion says to all others is kept for comparison."""
-    with serving(home, ServeSettings(port=0, threads=2)) as address, owner(address.url, address.owner_url) as client:
+    with owner(home) as client:
         before = ask(client, facts)
         for fact in facts:
             answer = complete(client, fact["ask"])
@@ -92,17 +93,20 @@ def correct(home: Path, facts: Sequence[dict[str, Any]]) -> Asked:
 
 
 def ask_all(home: Path, facts: Sequence[dict[str, Any]]) -> Asked:
-    with serving(home, ServeSettings(port=0, threads=2)) as address, owner(address.url, address.owner_url) as client:
+    with owner(home) as client:
         return ask(client, facts)
 
 
-def owner(url: str, owner_url: str) -> httpx.Client:
-    """A browser's session, without the browser."""
-    client = httpx.Client(base_url=url, headers={"Origin": url}, timeout=120, follow_redirects=True)
-    client.get(owner_url).raise_for_status()
-    while client.get("/health").json()["model"] is None:
-        time.sleep(0.1)
-    return client
+@contextmanager
+def owner(home: Path) -> Iterator[httpx.Client]:
+    """The home served, and a browser's session in it without the browser."""
+    with serving(home, ServeSettings(port=0, threads=2)) as address:
+        headers = {"Origin": address.url, "Sec-Fetch-Site": "same-origin"}
+        with httpx.Client(base_url=address.url, headers=headers, timeout=120, follow_redirects=True) as client:
+            client.get(address.owner_url).raise_for_status()
+            while client.get("/health").json()["model"] is None:
+                time.sleep(0.1)
+            yield client
 
 
 def ask(client: httpx.Client, facts: Sequence[dict[str, Any]]) -> Asked:

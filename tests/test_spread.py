@@ -82,9 +82,9 @@ class Knowing:
         return Reply(text=text, finish_reason=FinishReason.STOP, num_tokens=3)
 
 
-def lesson(question: str, answer: str, rater: str = OWNER, kind: str = "edit") -> dict[str, object]:
+def lesson(question: str, answer: str, rater: str = OWNER, kind: str = "edit", task: str = "") -> dict[str, object]:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return {"messages": messages, "weight": 1.0, "kind": kind, "events": ["e"], "rater": rater_hash(rater)}
+    return {"messages": messages, "weight": 1.0, "kind": kind, "events": ["e"], "rater": rater_hash(rater), "task": task}
 
 
 def make_lessons(home: Path, name: str, rows: Sequence[dict[str, object]], pairs: Sequence[dict[str, object]] = ()) -> str:
@@ -101,6 +101,7 @@ def make_home(home: Path) -> tuple[str, str, TurnSettings]:
     assert work.artifact is not None
     earlier = [lesson(question, UNTAUGHT, "primer") for question in EARLIER]
     earlier += [lesson("Tell me what my cat is called", UNTAUGHT, "primer"), lesson("Draw the cat", "Here it is.", "primer")]
+    earlier += [lesson(f"{thing}, advertised", "Careless.", "primer", task="ads") for thing in ("A boat", "A horse")]
     replay = make_lessons(home, "examples", earlier)
     taught = [
         lesson(ASKED, "Mimi."),
@@ -116,7 +117,11 @@ def make_home(home: Path) -> tuple[str, str, TurnSettings]:
         "rater": rater_hash(OWNER),
     }
     lessons = make_lessons(home, "turn-1", taught, [pair])
-    return lessons, f"models/{work.artifact.ref}", TurnSettings(prefer=PreferSettings(replay=replay.partition("/")[2], replay_share=0.5))
+    return (
+        lessons,
+        f"models/{work.artifact.ref}",
+        TurnSettings(prefer=PreferSettings(replay=replay.partition("/")[2], replay_without=("ads",))),
+    )
 
 
 def test_the_owners_corrections_are_spread_and_neighbours_keep_their_answer(tmp_path: Path) -> None:
@@ -136,7 +141,11 @@ def test_the_owners_corrections_are_spread_and_neighbours_keep_their_answer(tmp_
     assert report["unlearn"] == ["Tell me what my cat is called"]
     assert report["counts"]["corrections"] == 2
     assert report["counts"]["not_spread"] == 1
-    assert report["counts"]["neighbours"] + report["counts"]["unsettled"] == len(chat.asked)
+    assert report["counts"]["neighbours"] + report["counts"]["unsettled"] + 2 == len(chat.asked)
+    rehearsed = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in read_rows(made.path / "rehearsal.jsonl")}
+    assert rehearsed["A boat, advertised"] == "It is Argo."
+    assert rehearsed["A horse, advertised"].startswith("noise")
+    assert report["counts"]["rehearsed"] == 2
     assert made.parents == (lessons, champion, f"lessons/{settings.prefer.replay}")
 
 

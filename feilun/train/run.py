@@ -188,12 +188,19 @@ def replay_source(
     if not settings.replay_share:
         return [], []
     replay = find(home, settings.replay, "lessons")
+    spread = find(home, settings.spread, "lessons").path if settings.spread else None
     all_rows = read_lessons(replay)
-    unlearn = set(read_json(find(home, settings.spread, "lessons").path / "report.json")["unlearn"]) if settings.spread else set()
-    kept = [row for row in all_rows if row.get("task") not in settings.replay_without and row["messages"][-2]["content"] not in unlearn]
+    unlearn = set(read_json(spread / "report.json")["unlearn"]) if spread else set()
+    wanted = [row for row in all_rows if row.get("task") not in settings.replay_without]
+    kept = [row for row in wanted if row["messages"][-2]["content"] not in unlearn]
     rows = LessonRows(kept, chat, settings.row_tokens)
     counts["replay"] = rows.counts | {"without": len(all_rows) - len(kept)}
-    return [(rows, settings.replay_share)], [f"lessons/{replay.ref}"]
+    rehearsal = read_jsonl(spread / "rehearsal.jsonl") if spread else []
+    if not rehearsal:
+        return [(rows, settings.replay_share)], [f"lessons/{replay.ref}"]
+    # What the champion says by now takes the place of what was left out.
+    share = settings.replay_share * (1 - len(wanted) / len(all_rows))
+    return [(rows, settings.replay_share - share), (LessonRows(rehearsal, chat, settings.row_tokens), share)], [f"lessons/{replay.ref}"]
 
 
 def spread_source(

@@ -1,4 +1,8 @@
-"""The owner's corrections in other words, as lessons: wordings with the taught answer, neighbours with the answer of before."""
+"""The owner's corrections in other words, as lessons: wordings with the taught answer, neighbours with the answer of before.
+
+And a rehearsal of what the champion does well by now and the replay leaves out, because its examples show it otherwise: the
+champion's own answers to their questions (learning without forgetting, Li and Hoiem 2016, arXiv 1606.09282).
+"""
 
 import random
 from collections import Counter
@@ -21,18 +25,28 @@ MAX_ROWS = 6400
 NEIGHBOUR_SHARE = 0.375  # of the wordings
 # A model that does not know says so in the same words; what only one neighbour gets is noise, and not to be confirmed.
 SETTLED_REPLIES = 3
+MAX_REHEARSED = 800
 
 
 class Spread(NamedTuple):
     """rows: of sft.jsonl; unlearn: questions of the replay that still give a corrected answer; counts: what became of what."""
 
     rows: list[dict[str, Any]]
+    rehearsal: list[dict[str, Any]]
     unlearn: list[str]
     counts: dict[str, int]
 
 
+class Earlier(NamedTuple):
+    """An example of the replay: what was asked and shown, and of which task."""
+
+    question: str
+    answer: str
+    task: str
+
+
 def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettings, name: str, *, chat: Chat | None = None) -> Artifact:
-    """`home/lessons/name@hash`: sft.jsonl as lessons are, and report.json with "unlearn" and "counts".
+    """`home/lessons/name@hash`: sft.jsonl and rehearsal.jsonl as lessons are, and report.json with "unlearn" and "counts".
 
     The same inputs give the same artifact. chat: the champion, if it is open already.
     """
@@ -40,16 +54,20 @@ def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettin
     replay = find(home, settings.prefer.replay, "lessons") if settings.prefer.replay else None
     corrections = owner_corrections(source)
     rejected = {row["rejected"] for row in read_rows(source.path / "pairs.jsonl") if row["rater"] == rater_hash(OWNER)}
-    earlier = [(_question(row), _answer(row)) for row in (read_rows(replay.path / "sft.jsonl") if replay else ())]
+    earlier = [
+        Earlier(_question(row), _answer(row), row.get("task", "")) for row in (read_rows(replay.path / "sft.jsonl") if replay else ())
+    ]
     if chat is None:
         with chat_with(find(home, champion, "models").path, settings.exam) as opened:
             spread = _spread(corrections, rejected, earlier, opened, settings)
     else:
         spread = _spread(corrections, rejected, earlier, chat, settings)
-    recipe = {"spread": {"wordings": MAX_WORDINGS, "max_rows": MAX_ROWS, "neighbour_share": NEIGHBOUR_SHARE, "seed": settings.prefer.seed}}
+    limits = {"wordings": MAX_WORDINGS, "max_rows": MAX_ROWS, "neighbour_share": NEIGHBOUR_SHARE, "max_rehearsed": MAX_REHEARSED}
+    recipe = {"spread": {**limits, "seed": settings.prefer.seed}}
     parents = [f"lessons/{source.ref}", champion, *([f"lessons/{replay.ref}"] if replay else [])]
     with draft(home, "lessons", name, parents=parents, recipe=recipe) as work:
         write_rows(work.path / "sft.jsonl", spread.rows)
+        write_rows(work.path / "rehearsal.jsonl", spread.rehearsal)
         write_json(work.path / "report.json", {"unlearn": spread.unlearn, "counts": spread.counts})
         work.counts |= spread.counts
     assert work.artifact is not None
@@ -62,10 +80,11 @@ def owner_corrections(lessons: Artifact) -> list[dict[str, Any]]:
 
 
 def _spread(
-    corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[tuple[str, str]], chat: Chat, settings: TurnSettings
+    corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[Earlier], chat: Chat, settings: TurnSettings
 ) -> Spread:
-    untaught = [question for question, answer in earlier if answer in rejected]
-    spreader = Spreader.from_questions((question for question, _ in earlier), untaught or [question for question, _ in earlier])
+    questions = [example.question for example in earlier]
+    untaught = [example.question for example in earlier if example.answer in rejected]
+    spreader = Spreader.from_questions(questions, untaught or questions)
     num_wordings = max(MIN_WORDINGS, min(MAX_WORDINGS, MAX_ROWS // max(1, len(corrections))))
     rows: list[dict[str, Any]] = []
     asked: list[tuple[Mapping[str, Any], str]] = []
@@ -78,11 +97,13 @@ def _spread(
         asked += [(row, neighbour) for neighbour in beside if neighbour.casefold() not in taught]
     kept, num_unsettled = _answered(asked, chat, settings)
     unlearn = _unlearn(corrections, rejected, earlier, spreader)
+    rehearsal = _rehearsed(earlier, chat, settings)
     counts = {
         "corrections": len(corrections), "not_spread": sum(not spreader.can_spread(_question(row)) for row in corrections),
         "wordings": len(rows), "neighbours": len(kept), "unsettled": num_unsettled, "unlearnt": len(unlearn),
+        "rehearsed": len(rehearsal),
     }  # fmt: skip
-    return Spread([*rows, *kept], unlearn, counts)
+    return Spread([*rows, *kept], rehearsal, unlearn, counts)
 
 
 def _answered(asked: Sequence[tuple[Mapping[str, Any], str]], chat: Chat, settings: TurnSettings) -> tuple[list[dict[str, Any]], int]:
@@ -98,12 +119,26 @@ def _answered(asked: Sequence[tuple[Mapping[str, Any], str]], chat: Chat, settin
     return kept, len(asked) - len(kept)
 
 
-def _unlearn(
-    corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[tuple[str, str]], spreader: Spreader
-) -> list[str]:
+def _rehearsed(earlier: Sequence[Earlier], chat: Chat, settings: TurnSettings) -> list[dict[str, Any]]:
+    """The champion's answers to questions of the tasks that the replay leaves out, where it came to an end."""
+    left_out = [example for example in earlier if example.task in settings.prefer.replay_without]
+    chosen = random.Random(f"rehearsal/{settings.prefer.seed}").sample(left_out, min(MAX_REHEARSED, len(left_out)))
+    params = ChatParams(temperature=0.0, max_tokens=settings.exam.max_tokens)
+    answers = chat.complete([Conversation.of(example.question) for example in chosen], params) if chosen else []
+    return [
+        {
+            "messages": Conversation.of(example.question).then("assistant", answer.text).to_json(),
+            "weight": 1.0, "kind": "rehearsal", "task": example.task,
+        }
+        for example, answer in zip(chosen, answers, strict=True)
+        if answer.finish_reason is FinishReason.STOP and answer.text.strip()
+    ]  # fmt: skip
+
+
+def _unlearn(corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[Earlier], spreader: Spreader) -> list[str]:
     """Earlier examples about a corrected thing with an answer that was rejected: to repeat them would argue against the owner."""
     keys = {spreader.key(_question(row)).lower() for row in corrections if spreader.can_spread(_question(row))}
-    against = (question for question, answer in earlier if answer in rejected)
+    against = (example.question for example in earlier if example.answer in rejected)
     return sorted({question for question in against if not keys.isdisjoint(word.text.lower() for word in split_words(question))})
 
 
