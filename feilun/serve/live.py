@@ -40,6 +40,7 @@ class Live:
         self._growing = [Blocks() for _ in generation.answers]
         self._rendered: list[int | None] = [None] * len(generation.answers)
         self._drafting: asyncio.Task[None] | None = None
+        self._rendering = asyncio.Lock()
 
     @property
     def id(self) -> str:
@@ -81,15 +82,16 @@ class Live:
 
     async def blocks(self, index: int) -> tuple[str, ...]:
         """The answer so far as HTML; rendered once for all who read."""
-        text, growing = self.generation.answers[index].text, self._growing[index]
-        state = -1 if self.has_ended else len(text)
-        if self._rendered[index] != state:
-            self._rendered[index] = state
-            if len(text) > LONG_CHARS:
-                await asyncio.to_thread(growing.update, text, final=self.has_ended)
-            else:
-                growing.update(text, final=self.has_ended)
-        return growing.blocks
+        async with self._rendering:
+            text, growing, has_ended = self.generation.answers[index].text, self._growing[index], self.has_ended
+            state = -1 if has_ended else len(text)
+            if self._rendered[index] != state:
+                if len(text) > LONG_CHARS:
+                    await asyncio.to_thread(growing.update, text, final=has_ended)
+                else:
+                    growing.update(text, final=has_ended)
+                self._rendered[index] = state
+            return growing.blocks
 
 
 class Lives:
@@ -132,15 +134,19 @@ class Lives:
 async def frames(live: Live) -> AsyncIterator[bytes]:
     """The state of a generation as server-sent events, from a snapshot to its end."""
     generation = live.generation
+    heard = len(generation.log)
+    lengths = _lengths(generation)
     shown = [await live.blocks(answer.index) for answer in generation.answers]
-    answers = [{"index": answer.index, "blocks": shown[answer.index], "num_chars": len(answer.text)} for answer in generation.answers]
+    answers = [{"index": answer.index, "blocks": shown[answer.index], "num_chars": lengths[answer.index]} for answer in generation.answers]
     head = {"model": generation.model.ref, "engine": generation.model.chat.info.engine}
     yield frame(0, "snapshot", {"answers": answers, **head, "question": live.question, "thread_id": live.thread_id})
     number = 0
     while not live.has_ended:
-        if not await _change(generation):
+        # What came while this reader was being told is no change to wait for.
+        if heard == len(generation.log) and not await _change(generation):
             yield b": ping\n\n"
             continue
+        heard = len(generation.log)
         started = time.perf_counter()
         for event in await _changed(live, shown):
             number += 1
@@ -154,6 +160,10 @@ async def frames(live: Live) -> AsyncIterator[bytes]:
         yield frame(number + 1, "failed", {"message": end.message})
     else:
         yield frame(number + 1, "end", end_of(generation.to_record(), live.question))
+
+
+def _lengths(generation: Generation) -> list[int]:
+    return [len(answer.text) for answer in generation.answers]
 
 
 async def _change(generation: Generation) -> bool:
