@@ -49,7 +49,9 @@ export class QuestionView {
     const send = async () => {
       const text = box.value.trim();
       if (!text || text === message.text) return close();
-      if (await chat.ask(text, message.parent)) this.#show();
+      if (!(await chat.ask(text, message.parent))) return;
+      this.#show();
+      chat.composer.focus();
     };
     const box = element("textarea", { class: "text", value: message.text, label: "edit_question", maxLength: 8000 });
     box.onkeydown = (event) => {

@@ -101,6 +101,7 @@ export class Running {
     this.talk.render();
     this.talk.composer.refresh();
     this.talk.changed();
+    this.talk.history.load();
     const duel = this.talk.views.get(`duel/${live.parent}`);
     if (duel?.node.isConnected && duel.isReady && !this.talk.composer.box.value) duel.node.focus({ preventScroll: true });
   }
