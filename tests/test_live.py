@@ -93,6 +93,17 @@ def test_a_reload_in_mid_answer_loses_nothing(house, page):
     assert found["messages"][0]["address"] == made.question
 
 
+def test_what_came_is_shown_though_nothing_follows(house, page):
+    held(house, 30)
+    made = post(page, "a question of some length")
+    with page.stream("GET", f"/api/generations/{made.id}") as response:
+        stream = parsed(response.iter_lines())
+        seen = [next(stream)]
+        while shown(seen)[0][1] < 30:
+            seen.append(next(stream))
+    assert shown(seen) == [(["<p>first: a question of some leng</p>"], 30)]
+
+
 def test_two_readers_see_the_same(house, page, other):
     held(house, 10)
     made = post(page, "for two readers")

@@ -1,6 +1,7 @@
 """The conversations of a page: asking, branching, correcting, going on, finding, forgetting, and what the model was told."""
 
 import asyncio
+from urllib.parse import quote
 
 import pytest
 from page_client import events_of, outline, post, said, thread
@@ -251,6 +252,14 @@ def test_what_is_anothers_is_unknown(house, page):
         own = said(bob, "of bob")
         assert error_of(bob.post("/api/chat", json={"thread_id": own["thread_id"], "parent": made["question"]}), 404)
     assert thread(page, made["thread_id"])["messages"][0]["text"] == "the secret of ann"
+
+
+def test_a_client_may_have_named_its_thread_as_it_likes(page):
+    body = {"model": "feilun", "messages": [{"role": "user", "content": "hi"}], "metadata": {"thread_id": "a/b ?#%龙"}}
+    assert page.post("/v1/chat/completions", json=body).status_code == 200
+    path = f"/api/threads/{quote('a/b ?#%龙', safe='')}"
+    assert page.get(path).json()["id"] == "a/b ?#%龙"
+    assert (page.delete(path).status_code, page.get(path).status_code) == (204, 404)
 
 
 def test_consent_is_what_was_last_given(house, page):

@@ -61,7 +61,7 @@ async def list_threads(request: Request, principal: Chatter, limit: int = 50, be
     return JSONResponse({"threads": await rows(state_of(request), principal, limit, before)}, headers=NO_STORE)
 
 
-@router.get("/threads/{thread_id}")
+@router.get("/threads/{thread_id:path}")
 async def get_thread(request: Request, thread_id: str, principal: Chatter) -> JSONResponse:
     state = state_of(request)
     thread = await owned_thread(state, principal, thread_id)
@@ -69,7 +69,7 @@ async def get_thread(request: Request, thread_id: str, principal: Chatter) -> JS
     return JSONResponse(await asyncio.to_thread(thread_json, thread, running), headers=NO_STORE)
 
 
-@router.delete("/threads/{thread_id}")
+@router.delete("/threads/{thread_id:path}")
 async def delete_thread(request: Request, thread_id: str, principal: Chatter) -> Response:
     state = state_of(request)
     await owned_thread(state, principal, thread_id)
