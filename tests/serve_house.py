@@ -102,8 +102,8 @@ class House:
 
 
 @contextmanager
-def open_house(home: Path, **settings: int | str) -> Iterator[House]:
-    house = House(home)
+def open_house(home: Path, kind: type[House] = House, **settings: int | str) -> Iterator[House]:
+    house = kind(home)
     with serving(home, ServeSettings(port=0, **settings), engine_factory=house.load) as address:
         house.url, house.owner_url = address
         try:

@@ -69,7 +69,7 @@ def visiting(browser: Browser, house: House, **options: object) -> Iterator[tupl
         yield context, watch
     finally:
         context.close()
-    assert watch.faults == []
+    assert watch.faults == [], "\n".join(watch.faults)
 
 
 def enter(context: BrowserContext, house: House, *, ready: bool = True) -> Page:
