@@ -3,6 +3,14 @@
 import { setHtml } from "./api.js";
 import { element, tool } from "./dom.js";
 
+/** What may be wider than its column scrolls in a frame of its own. */
+function wrap(node, name) {
+  const frame = element("div", { class: name });
+  node.replaceWith(frame);
+  frame.append(node);
+  return frame;
+}
+
 export class Blocks {
   /** `oncopy(text, button)`: a listing gets a button that copies it. */
   constructor(oncopy) {
@@ -17,13 +25,14 @@ export class Blocks {
       const block = element("div", { class: "block" });
       setHtml(block, html);
       this.node.append(block);
-      if (this.oncopy) for (const listing of block.querySelectorAll("pre")) this.#frame(listing);
+      for (const listing of block.querySelectorAll("pre")) this.#frame(listing);
+      for (const table of block.querySelectorAll("table")) wrap(table, "wide").tabIndex = 0;
     }
   }
 
   #frame(listing) {
-    const frame = element("div", { class: "listing" });
-    listing.replaceWith(frame);
-    frame.append(tool("copy", "copy_code", (event) => this.oncopy(listing.textContent, event.currentTarget)), listing);
+    listing.tabIndex = 0;
+    const frame = wrap(listing, "listing"), copy = (event) => this.oncopy(listing.textContent, event.currentTarget);
+    if (this.oncopy) frame.prepend(tool("copy", "copy_code", copy));
   }
 }
