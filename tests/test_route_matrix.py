@@ -196,6 +196,14 @@ def test_what_is_anothers_is_as_if_it_were_not(house, key, asker, holder):
         assert "event: end" not in holder.send("GET", f"/api/generations/{theirs['generation_id']}").text
 
 
+def test_feedback_does_not_wait_for_anothers_answer(house):
+    """It would wait for an own one, until that is recorded."""
+    running = house.people["bob"].own({"id": "running"})["id"]
+    mine = house.people["ann"].own({"id": "completion"})["id"]
+    for body in (judging(running, "thumb", 1), judging(mine, "choice", {"over": [{"id": running, "index": 0}], "outcome": "win"})):
+        assert house.people["ann"].send("POST", "/v1/feedback", **body).code == "not_found"
+
+
 def plain(answer: Answer, ids: Ids) -> list[str]:
     """Status, headers and body without what differs from call to call, and without the ids that were asked for."""
     lines = [line for line in answer.head.splitlines() if not line.startswith(("x-request-id:", "date:"))]

@@ -88,7 +88,9 @@ def _invalid(field: str, message: str) -> ApiError:
 async def _wait_recorded(state: State, feedback: FeedbackRequest) -> None:
     """Feedback may outrun its answer (a stream stopped by its reader): wait until the answer stands in the store."""
     ids = (feedback.target_id, *(item.get("id") for item in _over(feedback.value)))
-    pending = [state.in_flight[i] for i in ids if isinstance(i, str) and i in state.in_flight]
+    # Another's is not waited for: how long that takes would tell that it is there.
+    mine = [(feedback.principal, i) for i in ids if isinstance(i, str)]
+    pending = [state.in_flight[key] for key in mine if key in state.in_flight]
     try:
         async with asyncio.timeout(IN_FLIGHT_SECONDS):
             for event in pending:

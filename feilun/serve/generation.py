@@ -112,7 +112,7 @@ class Generation:
 
     def start(self) -> None:
         """Begin. The caller has acquired the model for call.n answers; from here on this generation lets it go."""
-        self._state.in_flight[self.id] = asyncio.Event()
+        self._state.in_flight[self.principal.name, self.id] = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         self._state.generations.add(self)
         self._task.add_done_callback(self._close)
@@ -237,7 +237,7 @@ class Generation:
     def _close(self, _task: "asyncio.Task[None]") -> None:
         self.model.release(self.call.n)
         self._state.generations.discard(self)
-        self._state.in_flight.pop(self.id).set()
+        self._state.in_flight.pop((self.principal.name, self.id)).set()
 
 
 class Reader:

@@ -25,9 +25,9 @@ class Cancellable(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """in_flight: completion id -> an event that is set once the completion stands in the store. writers: threads that wait for commits.
+    """in_flight: (principal, completion id) -> an event that is set once the completion stands in the store.
 
-    lives: the generations that a page may attach to.
+    writers: threads that wait for commits. lives: the generations that a page may attach to.
     """
 
     home: Path
@@ -36,7 +36,7 @@ class State:
     models: Models
     writers: Executor
     lives: "Lives"
-    in_flight: dict[str, asyncio.Event] = field(default_factory=dict)
+    in_flight: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     generations: set[Cancellable] = field(default_factory=set)
 
 
