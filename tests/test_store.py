@@ -122,7 +122,7 @@ def test_writers_that_wait_together_share_a_commit(tmp_path: Path) -> None:
             barrier.wait()
             for i in range(num_each):
                 result = store.record_feedback(comment(f"{thread}/{i}", key=f"{thread}/{i}"))
-                assert any(event.id == result.id for event in store.events(after_seq=store.last_seq() - 4 * num_threads))
+                assert any(event.id == result.id for event in store.events())
                 acknowledged.append(result.id)
 
         threads = [threading.Thread(target=work, args=(i,)) for i in range(num_threads)]
