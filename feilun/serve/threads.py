@@ -98,7 +98,7 @@ def _message_json(message: ShownMessage) -> dict[str, Any]:
     }  # fmt: skip
     if message.answer is not None:
         answer, standing = message.answer, message.answer.standing
-        names = ("id", "index", "model", "engine", "finish_reason", "num_tokens", "seconds")
+        names = ("id", "index", "model", "engine", "finish_reason", "num_tokens", "seconds", "consent")
         row["answer"] = {name: getattr(answer, name) for name in names}
         row |= {"thumb": standing.thumb, "reasons": standing.reason}
         if standing.edit is not None:

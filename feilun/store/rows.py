@@ -239,6 +239,7 @@ class Answered:
     finish_reason: str
     num_tokens: int
     seconds: float
+    consent: str
     standing: Standing
 
 

@@ -107,7 +107,7 @@ def _spoken(connection: sa.Connection, principal: str, asked: Iterable[sa.Row[An
         answered = Answered(
             id=choice.completion_id, index=choice.choice_index, model=row.model, engine=row.decision["engine"],
             finish_reason=choice.finish_reason, num_tokens=choice.num_tokens, seconds=row.finished - row.started,
-            standing=standing.get(key, Standing()),
+            consent=Consent(row.consent).value, standing=standing.get(key, Standing()),
         )  # fmt: skip
         found.append(Spoken(choice.address, row.finished, answered))
     return found

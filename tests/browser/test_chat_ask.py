@@ -195,6 +195,10 @@ def test_consent_is_the_chats_own(page, house):
     page.reload()
     expect(page.locator("article.mine")).to_be_visible()
     expect(page.get_by_role("switch")).to_have_attribute("aria-checked", "false")
+    page.locator("#log").press("e")
+    page.locator("textarea.editor").fill("a private correction")
+    page.click("text=Save as a lesson")
+    expect(page.locator(".lesson")).to_contain_text("saved, but not taught")
     page.click("#new-chat")
     expect(page.get_by_role("switch")).to_have_attribute("aria-checked", "true")
 

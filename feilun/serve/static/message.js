@@ -141,7 +141,8 @@ export class AnswerView {
     const back = element("button", { class: "link", t: "undo", onclick: () => undo(this.chat, this) });
     const original = element("button", { class: "link", onclick: () => this.#flip() });
     say(original, this.original ? "show_lesson" : "show_original");
-    const said = this.chat.picker.mayTeach(this.message.answer?.model) ? "lesson_saved" : "lesson_withheld";
+    const { model, consent } = this.message.answer;
+    const said = consent === "serve" ? "lesson_private" : this.chat.picker.mayTeach(model) ? "lesson_saved" : "lesson_withheld";
     return element("p", { class: "lesson" }, icon("check"), element("span", { t: said }), back, original);
   }
 

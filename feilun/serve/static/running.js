@@ -31,9 +31,10 @@ export class Running {
    * Follow a generation {id, parent, num_answers}; `model` is the ref that will speak, where that is known. Beside an answer
    * that is there already (`beside`, or the newest) it becomes a comparison.
    */
-  attach(running, { beside, model } = {}) {
+  attach(running, { beside, model, consent = this.talk.composer.level } = {}) {
     if (this.lives.has(running.id)) return;
     const live = new Live(running, this.app, { update: this.#grown, lost: this.#lost, end: this.#ended, fail: this.#failed });
+    live.consent = consent;
     this.lives.set(live.id, live);
     this.failures.delete(live.parent);
     const other = beside ?? this.tree.childrenOf(live.parent).at(-1);
@@ -65,7 +66,7 @@ export class Running {
 
   #finish(live, running, { index, address, text, finish_reason, num_tokens }, seconds) {
     const { tree, talk } = this, known = tree.nodes.get(address), chosen = tree.chosen.get(running.parent) === running.address;
-    const answer = { id: live.id, index, model: live.model, engine: live.engine, finish_reason, num_tokens, seconds };
+    const answer = { id: live.id, index, model: live.model, engine: live.engine, finish_reason, num_tokens, seconds, consent: live.consent };
     const message = known ?? { address, parent: running.parent, role: "assistant", text, html: live.answers[index].blocks, at: Date.now() / 1000, answer, thumb: 0, reasons: [], lesson: null };
     tree.remove(running.address);
     tree.add(message);
