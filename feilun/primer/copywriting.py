@@ -9,7 +9,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from feilun.primer.facts import subject_split
@@ -328,14 +328,15 @@ def shop_line(rng: random.Random, lang: str) -> str:
 
 
 def brief_rows(seed: int, count: int) -> list[dict[str, Any]]:
-    """Rows of a prompt file for people: the constraints as data, and by style a good ad and one that breaks them."""
+    """Rows of a prompt file for people: the constraints as data, and by style a good ad and one that misstates the price."""
     rows = []
-    for number, (question, brief, subject, rng) in enumerate(briefs("open", count, seed + 1)):
+    for number, (question, brief, _, rng) in enumerate(briefs("open", count, seed + 1)):
+        wrong = replace(brief, price=(brief.price + rng.randrange(MAX_PRICE - 1)) % MAX_PRICE + 1)
         rows.append({
             "id": f"{TASK}-{number}", "task": TASK, "cell": brief.tone, "lang": brief.lang, "reply_lang": brief.lang, "prompt": question,
             "answers": [], "rejects": [], "brief": rules(brief),
             "edits": {style: good_ad(rng, brief, style) for style in STYLES},
-            "wrong_edits": {style: broken_ad(brief, subject.product, style) for style in STYLES},
+            "wrong_edits": {style: good_ad(rng, wrong, style) for style in STYLES},
         })  # fmt: skip
     return rows
 
