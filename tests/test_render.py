@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.serve.formula import MATH_ATTRIBUTES, MATH_TAGS, MAX_TEX_CHARS, mathml
-from feilun.serve.highlight import CLASSES, MAX_CODE_CHARS, highlight
+from feilun.serve.highlight import CLASSES, MAX_CODE_CHARS, MAX_LINE_CHARS, highlight
 from feilun.serve.render import ATTRIBUTES, MAX_GROWING_CODE_CHARS, TAGS, Blocks, render_blocks
 
 
@@ -160,6 +160,7 @@ def test_formulas_keep_their_signs_and_nothing_else() -> None:
 
 def test_code_is_coloured_in_known_languages_and_sizes() -> None:
     assert highlight("x = 1", "python") == 'x <span class="o">=</span> <span class="m">1</span>'
+    assert highlight("x" * (MAX_LINE_CHARS + 1), "python") is highlight("x\n" * MAX_CODE_CHARS, "python") is None
     assert highlight("x" * (MAX_CODE_CHARS + 1), "python") is highlight("x", "brainfuck") is highlight("x", "") is None
     long = "```python\n" + "x = 1\n" * MAX_GROWING_CODE_CHARS + "```\n"
     assert "<span" not in "".join(Blocks().update(long))
