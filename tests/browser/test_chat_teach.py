@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 from serve_house import until
 
-from browser.house import ask, last
+from browser.house import ask, last, say
 
 
 def button(page, name: str):
@@ -213,3 +213,14 @@ def test_what_the_model_saw(page):
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(button(page, "What the model saw")).to_be_focused()
+
+
+def test_who_asks_on_leaves_a_comparison_undecided(page, house):
+    house.script.answers["which?"] = ["A", "B"]
+    ask(page, "which?")
+    button(page, "Another answer, side by side").click()
+    expect(page.locator(".votes button").first).to_be_enabled()
+    say(page, "never mind")
+    expect(page.locator("article.mine .text")).to_have_text(["which?", "never mind"])
+    expect(page.locator(".duel")).to_have_count(0)
+    expect(page.locator("article.theirs .prose").last).to_have_text("first: never mind")

@@ -153,6 +153,8 @@ export class Talk {
       if (tree !== this.tree) return made;
       if (!this.id) this.#named(made.thread_id);
       if (body.text) {
+        // Who goes on leaves a comparison undecided; it must not stand in front of the new question.
+        this.running.duels.delete(this.tree.nodes.get(body.parent)?.parent);
         this.tree.add({ address: made.question, parent: body.parent ?? this.id, role: "user", text: body.text, html: [], at: Date.now() / 1000 });
         this.tree.choose(made.question);
       }
