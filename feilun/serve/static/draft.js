@@ -6,7 +6,7 @@ import { element, icon, say, tool, word } from "./dom.js";
 import { Live } from "./live.js";
 import { copyText } from "./marks.js";
 
-const NUM_DRAFTS = 3, TEMPERATURE = 0.8, CHECK_MS = 120;
+const NUM_DRAFTS = 3, TEMPERATURE = 1.0, CHECK_MS = 120;
 
 export class Drafts {
   constructor(app, onchange) {
