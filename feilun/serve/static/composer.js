@@ -90,6 +90,10 @@ export class Composer {
   }
 
   refresh() {
+    if (!CSS.supports("field-sizing", "content")) {
+      this.box.style.height = "auto";
+      this.box.style.height = `${this.box.scrollHeight}px`;
+    }
     const { isBusy, isReady } = this.chat;
     this.send.hidden = isBusy;
     this.stop.hidden = !isBusy;

@@ -30,6 +30,8 @@ export class History {
     this.node.classList.toggle("folded", !open);
     this.node.inert = !open;
     this.shade.hidden = !over;
+    const talk = document.querySelector(".talk");
+    if (talk) talk.inert = over;
     this.opener.ariaExpanded = String(open);
     if (!narrow.matches) localStorage.setItem("history", open ? "open" : "folded");
     if (over) this.search.focus();

@@ -1,5 +1,7 @@
 // One running generation as this page sees it: attached to the server's stream, resumed after a loss, stopped at what was seen.
 
+const ADOPTION_TRIES = 5, ADOPTION_MS = 1500;
+
 /**
  * `on` = {update(live, index, from), lost(live, bool), end(live, data), fail(live, message)}.
  * Each answer: {index, key, blocks: [html], chars}. A stopped one keeps what it shows.
@@ -12,14 +14,19 @@ export class Live {
   }
 
   async follow() {
-    try {
-      await this.app.events(`/api/generations/${encodeURIComponent(this.id)}`, {
-        signal: this.leaving.signal,
-        onlost: (lost) => this.on.lost(this, lost),
-        onevent: (name, data) => this.#hear(name, data),
-      });
-    } catch (error) {
-      this.#fail(error.message);
+    for (let left = ADOPTION_TRIES; ; left--) {
+      try {
+        return await this.app.events(`/api/generations/${encodeURIComponent(this.id)}`, {
+          signal: this.leaving.signal,
+          onlost: (lost) => this.on.lost(this, lost),
+          onevent: (name, data) => this.#hear(name, data),
+        });
+      } catch (error) {
+        // A server that was killed takes some seconds to find what it had half written.
+        if (error.status !== 404 || !left) return this.#fail(error.message);
+        this.on.lost(this, true);
+        await new Promise((resolve) => setTimeout(resolve, ADOPTION_MS));
+      }
     }
   }
 

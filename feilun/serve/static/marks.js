@@ -25,7 +25,7 @@ async function mark(chat, view, thumb, reasons) {
     await chat.app.signal({ target: targetOf(message), kind: "thumb", value: thumb, ...(reasons.length && { reason: reasons }) });
     chat.changed();
   } catch (error) {
-    Object.assign(message, before);
+    Object.assign(view.message, before);
     view.refresh();
     chat.app.report(error);
   }

@@ -77,12 +77,12 @@ export class AnswerView {
 
   /** Take the message as it is now: still running, finished, marked, taught. */
   update(message) {
-    const first = this.message === undefined, was = this.message?.lesson;
+    const first = this.message === undefined, was = this.message?.lesson?.event;
     this.message = message;
     this.node.classList.toggle("running", Boolean(message.live));
     this.node.ariaBusy = String(Boolean(message.live));
     if (message.live) return void (first && this.grow(0));
-    if (first || was !== message.lesson) this.showText();
+    if (first || was !== message.lesson?.event) this.showText();
     const stamp = this.#stamp();
     if (stamp !== this.stamp) this.refresh();
     this.stamp = stamp;

@@ -12,7 +12,8 @@ export class Picker {
     this.model = sessionStorage.getItem("model") ?? OWN;
     this.beside = sessionStorage.getItem("beside") ?? "";
     this.name = element("span", { class: "name" });
-    this.button = element("button", { class: "tool picker", label: "who_answers", "aria-haspopup": "dialog", onclick: () => this.#open() }, this.name, icon("down"));
+    this.button = element("button", { class: "tool picker", "aria-haspopup": "dialog", onclick: () => this.#open() },
+      element("span", { class: "unseen", t: "who_answers" }), this.name, icon("down"));
     this.hasEngines = "engines" in document.body.dataset;
     if (this.hasEngines) {
       document.addEventListener("engines", () => this.load());

@@ -45,7 +45,8 @@ async function keep(chat, view, box, save, close) {
   try {
     const result = await chat.app.signal({ target: targetOf(message), kind: "edit", value: after });
     const { blocks } = await chat.app.api("POST", "/api/render", { text: after });
-    message.lesson = { event: result.id, text: after, html: blocks };
+    // Another tab may have brought the message anew meanwhile: what stands now is the view's.
+    view.message.lesson = { event: result.id, text: after, html: blocks };
     view.original = false;
     close();
     glow(chat, view, before, after);
@@ -72,7 +73,7 @@ export async function undo(chat, view) {
   const { message } = view, lesson = message.lesson;
   try {
     await chat.app.signal({ target: targetOf(message), kind: "edit", value: null, supersedes: lesson.event });
-    message.lesson = null;
+    view.message.lesson = null;
     chat.scroll.holding(view.node, () => {
       view.showText();
       view.refresh();
