@@ -115,6 +115,18 @@ def test_a_lost_connection_is_made_again(page, house, watch):
     assert last(page) == "first: hold on"
 
 
+def test_a_network_that_fails_in_mid_answer_costs_nothing(page, visit, held, watch):
+    watch.forgive("net::ERR")
+    say(page, "tunnel")
+    expect(page.locator("article.running .prose")).to_have_text("first: tunne")
+    visit[0].set_offline(True)
+    expect(page.locator("#notice")).to_contain_text("The server cannot be reached")
+    held.go.set()
+    visit[0].set_offline(False)
+    expect(page.locator("article.theirs:not(.running) .prose")).to_have_text("first: tunnel")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
 def test_an_unreachable_server_keeps_the_question(page, watch):
     watch.forgive("net::ERR")
     page.route("**/api/chat", lambda route: route.abort())
