@@ -4,6 +4,7 @@ And a rehearsal of what the champion does well by now and the replay leaves out,
 champion's own answers to their questions (learning without forgetting, Li and Hoiem 2016, arXiv 1606.09282).
 """
 
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ MAX_ROWS = 6400
 NEIGHBOUR_SHARE = 0.375  # of the wordings
 # A model that does not know says so in the same words; what only one neighbour gets is noise, and not to be confirmed.
 SETTLED_REPLIES = 3
-MAX_REHEARSED = 800
+MAX_REHEARSED = 1200
 
 
 class Spread(NamedTuple):
@@ -121,8 +122,7 @@ def _answered(asked: Sequence[tuple[Mapping[str, Any], str]], chat: Chat, settin
 
 def _rehearsed(earlier: Sequence[Earlier], chat: Chat, settings: TurnSettings) -> list[dict[str, Any]]:
     """The champion's answers to questions of the tasks that the replay leaves out, where it came to an end."""
-    left_out = [example for example in earlier if example.task in settings.prefer.replay_without]
-    chosen = random.Random(f"rehearsal/{settings.prefer.seed}").sample(left_out, min(MAX_REHEARSED, len(left_out)))
+    chosen = _left_out(earlier, settings)
     params = ChatParams(temperature=0.0, max_tokens=settings.exam.max_tokens)
     answers = chat.complete([Conversation.of(example.question) for example in chosen], params) if chosen else []
     return [
@@ -133,6 +133,17 @@ def _rehearsed(earlier: Sequence[Earlier], chat: Chat, settings: TurnSettings) -
         for example, answer in zip(chosen, answers, strict=True)
         if answer.finish_reason is FinishReason.STOP and answer.text.strip()
     ]  # fmt: skip
+
+
+def _left_out(earlier: Sequence[Earlier], settings: TurnSettings) -> list[Earlier]:
+    """Examples of every left-out task, the more of them the longer its answers: there is more in them to forget."""
+    by_task = {task: [example for example in earlier if example.task == task] for task in settings.prefer.replay_without}
+    lengths = {task: sum(len(example.answer) for example in found) / len(found) for task, found in by_task.items() if found}
+    chosen: list[Earlier] = []
+    for task, length in lengths.items():
+        count = min(len(by_task[task]), math.ceil(MAX_REHEARSED * length / sum(lengths.values())))
+        chosen += random.Random(f"rehearsal/{settings.prefer.seed}/{task}").sample(by_task[task], count)
+    return chosen
 
 
 def _unlearn(corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[Earlier], spreader: Spreader) -> list[str]:
