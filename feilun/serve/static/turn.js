@@ -13,7 +13,7 @@ export const wheel = { state: null };
 
 export function mount(root, shell) {
   app = shell;
-  button = element("button", { class: "tool turn-button", onclick: open }, icon("turn"), element("span"), element("b"));
+  button = element("button", { class: "tool turn-button", title: word("turn_panel"), onclick: open }, icon("turn"), element("span", {}, word("turn")), " ", element("b"));
   root.append(button);
   return look();
 }
@@ -74,7 +74,8 @@ function show() {
   button.dataset.state = running ? "running" : state;
   text.textContent = word(running || state === "asked" ? "turn_now" : "turn");
   number.textContent = running && turn.total ? `${Math.round((100 * turn.done) / turn.total)} %` : state === "idle" && lessons.new ? lessons.new : "";
-  button.ariaLabel = button.title = running ? word("turn_is_running") : lessons.new ? fill("turn_new", { n: lessons.new }) : word("turn_panel");
+  // What is to be seen is the button's name; this tells more of it.
+  button.title = running ? word("turn_is_running") : lessons.new ? fill("turn_new", { n: lessons.new }) : word("turn_panel");
 }
 
 /** A turn that ended while the page was open is told, wherever its reader is. */
