@@ -76,6 +76,8 @@ def test_every_static_file_is_served_and_nothing_else(owner):
         response = owner.get(f"/static/{path.name}")
         assert response.status_code == 200, path.name
         assert response.headers["content-type"].split(";")[0] == types[path.suffix], path.name
+        again = owner.get(f"/static/{path.name}", headers={"If-None-Match": response.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
     for name in ("index.html", "app", "words-xx.json", "%2e%2e%2fapp.py", "..%2Fapp.py", "%00", ".hidden.js"):
         assert owner.get(f"/static/{name}").status_code == 404, name
 

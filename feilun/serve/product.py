@@ -80,13 +80,17 @@ def _enter(request: Request, state: State, token: str) -> Response:
 
 
 @router.get("/static/{name}")
-async def static(name: str) -> Response:
-    """A file of the page, by its name in the folder; words-LANGUAGE.json is made of the words."""
+async def static(request: Request, name: str) -> Response:
+    """A file of the page, by its name in the folder, 304 where the reader has it already; words-LANGUAGE.json is made of the words."""
     headers = {"Cache-Control": "no-cache"}
     if name in WORDS:
         return JSONResponse(all_words()[WORDS[name]], headers=headers)
     if name not in {path.name for path in STATIC.iterdir() if path.suffix in MEDIA_TYPES}:
         raise ApiError(404, f"there is no file {name!r}", code="not_found")
+    found = (STATIC / name).stat()
+    headers["ETag"] = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
     return FileResponse(STATIC / name, media_type=MEDIA_TYPES[Path(name).suffix], headers=headers)
 
 
