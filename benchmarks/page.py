@@ -9,6 +9,7 @@ the page's thread for more than 50 ms, as the browser itself reports it. Times a
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -168,7 +169,7 @@ def tasks(page: "Page", since: float) -> dict[str, float]:
     """Long tasks since then, and the longest time between two frames."""
     found = page.evaluate("since => seenTasks.filter(([start]) => start >= since).map(([, duration]) => duration)", since)
     frames = page.evaluate("since => seenFrames.filter((at) => at >= since)", since)
-    pauses = (after - before for before, after in zip(frames, frames[1:], strict=False))
+    pauses = (after - before for before, after in itertools.pairwise(frames))
     return {"long_tasks": len(found), "total_ms": sum(found), "max_ms": max(found, default=0), "frame_max_ms": max(pauses, default=0.0)}
 
 
