@@ -14,6 +14,7 @@ __all__ = ["ApiError", "error_body", "install_handlers"]
 
 log = logging.getLogger(__name__)
 
+MAX_MESSAGE_CHARS = 800
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -44,6 +45,10 @@ class ApiError(Exception):
 
 
 def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """`message` may quote what was sent, which may be long: it is cut, the end of what it says stays."""
+    if len(message) > MAX_MESSAGE_CHARS:
+        message = f"{message[: MAX_MESSAGE_CHARS // 2]} … {message[-MAX_MESSAGE_CHARS // 2 :]}"
+    param = param and param[:MAX_MESSAGE_CHARS]
     return {"error": {"message": message, "type": TYPES.get(status, "invalid_request_error"), "param": param, "code": code}}
 
 

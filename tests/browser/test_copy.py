@@ -135,6 +135,17 @@ def test_half_a_brief_is_not_sent(page, house):
     expect(page.locator(".draft")).to_have_count(0)
 
 
+def test_drafts_may_be_kept_from_teaching(shop, house):
+    shop.locator(".brief .switch").click()
+    write(shop)
+    thread = house.store.thread("owner", house.store.threads("owner", 1, None)[0].id)
+    assert (thread.messages[0].text, thread.consent) == (brief_text(BRIEF), "serve")
+    card(shop, ADS[0]).locator("[data-label=edit_draft]").click()
+    shop.locator(".editor").fill("Light umbrellas, 59 yuan!")
+    shop.locator(".teaching .primary").click()
+    expect(shop.locator(".lesson")).to_contain_text("saved, but not taught")
+
+
 def test_the_shop_knows_its_goods_in_both_languages(shop):
     shop.locator("input[name=ad_language][value=zh]").check(force=True)
     values = [shop.locator(f".field:has([data-t={name}]) input").input_value() for name in ("product", "feature")]

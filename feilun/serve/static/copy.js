@@ -3,7 +3,7 @@
 import { Drafts } from "./draft.js";
 import { element, fill, lang, say, word } from "./dom.js";
 
-const KEPT = "brief";
+const KEPT = "brief", CONSENT = "consent:ads";
 const START = { zh: { price: 59, limit: 20 }, en: { price: 59, limit: 12 } };
 
 let app = null;
@@ -19,6 +19,7 @@ export async function mount(root, shell) {
   drafts = new Drafts(app, () => refresh());
   form = makeForm();
   root.append(element("div", { class: "scene" }, form.node, drafts.node));
+  setConsent(consent());
   set(kept() ?? choices[lang()].briefs.find((brief) => brief.tone === "lively"));
   document.addEventListener("keydown", keys);
 }
@@ -34,6 +35,7 @@ export function onStatus(status) {
 
 export function onLanguage() {
   drafts.speak();
+  setConsent(consent());
   refresh();
 }
 
@@ -48,6 +50,8 @@ function makeForm() {
     product: text(), feature: text(), price: number(1, 999), limit: number(1, 200), products: options("products"), features: options("features"),
     tone: group("tone", ["plain", "lively", "formal"], (tone) => `tone_${tone}`), lang: group("ad_language", ["zh", "en"], (code) => `language_${code}`),
     write: element("button", { class: "primary", type: "submit", t: "write_drafts" }), note: element("p", { class: "fine", role: "status" }),
+    consent: element("button", { class: "tool switch", role: "switch", onclick: () => setConsent(consent() === "serve" ? "improve" : "serve") },
+      element("i"), element("span", { t: "may_learn" })),
   };
   made.product.setAttribute("list", "products");
   made.feature.setAttribute("list", "features");
@@ -56,7 +60,7 @@ function makeForm() {
     field("product", made.product, made.products), field("feature", made.feature, made.features),
     element("div", { class: "pair" }, field("price", made.price, element("span", { class: "fine", t: "yuan" })), field("at_most", made.limit, made.limitName)),
     made.tone.node, made.lang.node,
-    element("p", { class: "choices" }, element("button", { class: "plain", t: "another_brief", onclick: another }), made.write), made.note);
+    element("p", { class: "choices" }, element("button", { class: "plain", t: "another_brief", onclick: another }), made.write), made.consent, made.note);
   made.node.onsubmit = (event) => (event.preventDefault(), write());
   made.node.oninput = (event) => (event.target.name === "ad_language" ? changeLanguage() : changed());
   return made;
@@ -128,6 +132,15 @@ function kept() {
   }
 }
 
+/** What may be done with the next drafts; the chat asks for itself, conversation by conversation. */
+const consent = () => sessionStorage.getItem(CONSENT) ?? "improve";
+
+function setConsent(level) {
+  sessionStorage.setItem(CONSENT, level);
+  form.consent.ariaChecked = String(level !== "serve");
+  form.consent.title = word(level === "serve" ? "may_not_learn_more" : "may_learn_more");
+}
+
 function refresh() {
   form.write.disabled = !ready || drafts.isRunning;
   say(form.note, ready ? "drafts_hint" : "no_model");
@@ -138,7 +151,7 @@ function refresh() {
 async function write() {
   if (!ready || drafts.isRunning || !form.node.reportValidity()) return;
   try {
-    await drafts.write(read());
+    await drafts.write(read(), consent());
   } catch (error) {
     app.report(error);
   }

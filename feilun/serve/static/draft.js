@@ -29,12 +29,12 @@ export class Drafts {
     return this.isThere && this.cards.every((card) => card.address);
   }
 
-  /** Ask for three drafts of `brief`, as the model is asked everywhere. */
-  async write(brief) {
+  /** Ask for three drafts of `brief`, as the model is asked everywhere; `consent` is what may be learnt from them. */
+  async write(brief, consent) {
     const { question } = await this.app.api("POST", "/api/copywriting/check", { brief, text: "" });
     const body = { thread_id: null, parent: null, text: question, model: "feilun", n: NUM_DRAFTS, temperature: TEMPERATURE };
-    const made = await this.app.api("POST", "/api/chat", { ...body, consent: sessionStorage.getItem("consent") ?? "improve" });
-    Object.assign(this, { brief, outcome: null, event: null });
+    const made = await this.app.api("POST", "/api/chat", { ...body, consent });
+    Object.assign(this, { brief, consent, outcome: null, event: null });
     this.cards = Array.from({ length: NUM_DRAFTS }, (_, index) => new Card(this, index));
     this.grid.replaceChildren(...this.cards.map((card) => card.node));
     this.live = new Live({ id: made.id, parent: made.question, num_answers: NUM_DRAFTS }, this.app, {
@@ -191,7 +191,7 @@ class Card {
     this.node.classList.toggle("won", mine);
     this.node.classList.toggle("lost", outcome !== null && outcome !== "=" && !mine);
     if (!this.address || this.box) return;
-    const lesson = this.lesson && [icon("check"), element("span", { t: "lesson_saved" }), element("button", { class: "link", t: "undo", onclick: () => this.undo() })];
+    const lesson = this.lesson && [icon("check"), element("span", { t: this.drafts.consent === "serve" ? "lesson_private" : "lesson_saved" }), element("button", { class: "link", t: "undo", onclick: () => this.undo() })];
     this.foot.replaceChildren(element("span", { class: "tools" }, tool("edit", "edit_draft", () => this.edit()), tool("copy", "copy_draft", () => this.copy())),
       ...(lesson ? [element("span", { class: "lesson" }, lesson)] : []));
   }
