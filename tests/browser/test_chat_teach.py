@@ -11,11 +11,6 @@ def button(page, name: str):
     return page.locator("article").last.get_by_role("button", name=name, exact=True)
 
 
-def newest(house) -> str:
-    """The last completion's id."""
-    return max(house.store.completions(), key=lambda record: record.id).id
-
-
 @pytest.fixture
 def standing(house):
     """What stands in the store about answers that were given since the test began: [(kind, value, reasons)]."""
