@@ -80,9 +80,15 @@ def test_the_door_and_an_empty_home(browser, tmp_path, script, look):
 def test_growth_and_the_turn(browser, tmp_path, script, look):
     with open_house(tmp_path) as house, looking(browser, house, script, look) as (context, eyes):
         wait_for(house, make_grown_home(house.home, house.store)[-1])
+        turn = house.store.start_turn({"name": "turn-4", "steps": ["collect", "train"], "settings": {"rise_task": "taught"}})
+        house.store.claim_step(turn, "collect", "me", "", 30)
+        house.store.finish_step(turn, "collect", "me", {})
+        house.store.claim_step(turn, "train", "me", "", 30)
+        house.store.note("turn", {"turn": turn, "step": "train", "done": 3, "total": 9, "eta_seconds": 1.5})
         page = enter(context, house)
         open_view(page, "growth")
         page.wait_for_selector("#growth .chart svg")
+        page.wait_for_selector("#growth .steps [aria-current]")
         for details in page.locator("#growth summary").all():
             details.click()
         eyes.check("growth", page)
