@@ -63,13 +63,45 @@ def open_view(page: Page, view: str) -> None:
     page.wait_for_selector(f"#{view} :is(h1, h2) >> visible=true")
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Iterator[House]:
+    with open_house(tmp_path_factory.mktemp("empty")) as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory) -> Iterator[House]:
+    """Generations, and a turn under way."""
+    with open_house(tmp_path_factory.mktemp("grown")) as house:
+        wait_for(house, make_grown_home(house.home, house.store)[-1])
+        turn = house.store.start_turn({"name": "turn-4", "steps": ["collect", "train"], "settings": {"rise_task": "taught"}})
+        house.store.claim_step(turn, "collect", "me", "", 30)
+        house.store.finish_step(turn, "collect", "me", {})
+        house.store.claim_step(turn, "train", "me", "", 600)
+        house.store.note("turn", {"turn": turn, "step": "train", "done": 3, "total": 9, "eta_seconds": 1.5})
+        yield house
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory) -> Iterator[House]:
+    """A turn that taught something, and something new to learn."""
+    home = tmp_path_factory.mktemp("taught")
+    make_home(home)
+    correct(home, "cat?", "Mimi")
+    owner_turn(home)
+    correct(home, "dog?", "Rex")
+    with open_house(home) as house:
+        wait_for(house, house.store.champion().model)
+        yield house
+
+
 @LOOKS
-def test_the_door_and_an_empty_home(browser, tmp_path, script, look):
-    with open_house(tmp_path) as house, looking(browser, house, script, look) as (context, eyes):
+def test_the_door_and_an_empty_home(browser, empty, script, look):
+    with looking(browser, empty, script, look) as (context, eyes):
         locked = context.new_page()
-        locked.goto(house.url)
+        locked.goto(empty.url)
         eyes.check("locked", locked)
-        page = enter(context, house, ready=False)
+        page = enter(context, empty, ready=False)
         page.wait_for_selector("#growth h1")
         eyes.check("growth without data", page)
         open_view(page, "chat")
@@ -77,15 +109,10 @@ def test_the_door_and_an_empty_home(browser, tmp_path, script, look):
 
 
 @LOOKS
-def test_growth_and_the_turn(browser, tmp_path, script, look):
-    with open_house(tmp_path) as house, looking(browser, house, script, look) as (context, eyes):
-        wait_for(house, make_grown_home(house.home, house.store)[-1])
-        turn = house.store.start_turn({"name": "turn-4", "steps": ["collect", "train"], "settings": {"rise_task": "taught"}})
-        house.store.claim_step(turn, "collect", "me", "", 30)
-        house.store.finish_step(turn, "collect", "me", {})
-        house.store.claim_step(turn, "train", "me", "", 30)
-        house.store.note("turn", {"turn": turn, "step": "train", "done": 3, "total": 9, "eta_seconds": 1.5})
-        page = enter(context, house)
+def test_growth_and_a_turn_that_runs(browser, grown, script, look):
+    assert grown.store.heartbeat(grown.store.unfinished_turn().id, "train", "me")
+    with looking(browser, grown, script, look) as (context, eyes):
+        page = enter(context, grown)
         open_view(page, "growth")
         page.wait_for_selector("#growth .chart svg")
         page.wait_for_selector("#growth .steps [aria-current]")
@@ -95,16 +122,10 @@ def test_growth_and_the_turn(browser, tmp_path, script, look):
 
 
 @LOOKS
-def test_the_turn_panel(browser, tmp_path, script, look):
-    first = make_home(tmp_path)
-    correct(tmp_path, "cat?", "Mimi")
-    owner_turn(tmp_path)
-    correct(tmp_path, "dog?", "Rex")
-    with open_house(tmp_path) as house, looking(browser, house, script, look) as (context, eyes):
-        assert house.store.champion().model != first
-        wait_for(house, house.store.champion().model)
-        house.store.note("turn_watch", {"pid": 1, "at": time.time() + 10, "request": None})
-        page = enter(context, house)
+def test_the_turn_panel(browser, taught, script, look):
+    taught.store.note("turn_watch", {"pid": 1, "at": time.time() + 10, "request": None})
+    with looking(browser, taught, script, look) as (context, eyes):
+        page = enter(context, taught)
         page.click(".turn-button")
         page.wait_for_selector(".turning table")
         eyes.check("a turn that taught", page)
@@ -165,7 +186,7 @@ def elsewhere(house):
 
 
 @LOOKS
-def test_conversations_and_dialogs(browser, house, elsewhere, script, look):
+def test_conversations_dialogs_and_ads(browser, house, elsewhere, script, look):
     with looking(browser, house, script, look) as (context, eyes):
         page = enter(context, house)
         ask(page, "umbrella?")
@@ -199,12 +220,7 @@ def test_conversations_and_dialogs(browser, house, elsewhere, script, look):
         eyes.check("engines", page)
         page.locator(".engine [data-t=engine_remove]").click()
         eyes.check("an engine that is removed", page)
-
-
-@LOOKS
-def test_ads(browser, house, script, look):
-    with looking(browser, house, script, look) as (context, eyes):
-        page = enter(context, house)
+        page.keyboard.press("Escape")
         open_view(page, "copy")
         page.wait_for_selector(".brief button[type=submit]:enabled")
         eyes.check("a brief", page)
