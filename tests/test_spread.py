@@ -40,16 +40,18 @@ def test_words_of_asking_are_told_from_the_others(text: str, content: list[str])
     assert all(word.text in text for word in words)
 
 
-def test_the_rarest_word_is_what_a_question_is_about_and_stays_in_every_wording() -> None:
+def test_the_rarest_word_is_what_a_question_is_about_and_stays_in_most_wordings() -> None:
     made = spreader()
     assert made.key("What is my cat called at home?") == "home"  # both unseen: the longest
     assert made.key("Is my dog my cat?") == "cat"
     for question, key in ((ASKED, "cat"), ("我的猫叫什么?", "猫")):
         wordings = made.variants(question, 200, random.Random(0))
         assert len(wordings) == 200
-        assert wordings.count(question) >= 10
+        assert wordings[0] == question
+        assert sum(wording.lower().replace("？", "?") == question.lower() for wording in wordings) >= 10
         assert len(set(wordings)) > 120
-        assert all(key in wording.lower() for wording in wordings)
+        assert sum(key in wording.lower() for wording in wordings) > 150
+        assert all(wording.strip("?？,， ") for wording in wordings)
 
 
 def test_neighbours_ask_about_something_else() -> None:
@@ -130,8 +132,8 @@ def test_the_owners_corrections_are_spread_and_neighbours_keep_their_answer(tmp_
     made = spread_lessons(tmp_path, lessons, champion, settings, "spread", chat=chat)
     rows = read_rows(made.path / "sft.jsonl")
     answers = Counter((row["kind"], row["messages"][-1]["content"]) for row in rows)
-    assert answers["wording", "Mimi."] == 80
-    assert answers["wording", "85"] == 80
+    assert answers["wording", "Mimi."] == 240
+    assert answers["wording", "85"] == 240
     assert {row["messages"][0]["content"] for row in rows if row["messages"][-1]["content"] == "85"} == {"What is 27 + 58?"}
     assert answers["neighbour", UNTAUGHT] > 5
     assert answers["neighbour", "It is Argo."] > 2

@@ -2,7 +2,7 @@
 
 A correction shows one wording. Learnt by itself, a small model keeps it for that wording alone, or gives it to every question.
 Nothing here knows what a question means: words of asking may go, come or move, and the rarest other word (the thing asked
-about) always stays. A neighbour puts another thing in its place; what is to be answered there, the model knows already.
+about) mostly stays. A neighbour puts another thing in its place; what is to be answered there, the model knows already.
 Source of the two halves: knowledge editing is judged by generality (other wordings) and locality (neighbours), Meng et al. 2022,
 arXiv 2202.05262, table 1.
 """
@@ -21,7 +21,9 @@ TOKEN = re.compile(rf"[A-Za-z0-9]+(?:['’][A-Za-z]+)?|[{HAN}]+")
 MAX_CHARS = 80
 MAX_CONTENT_WORDS = 8
 END = "?？。.!！ \t"
-LONG_HAN_WORD = 4
+WIDE, NARROW = str.maketrans("?,:", "？，："), str.maketrans("？，：", "?,:")
+SHORT_HAN_WORD, LONG_HAN_WORD = 2, 4
+KEY_SHARE = 0.85
 ASKING_HAN = re.compile("|".join(sorted(ASKING["zh"], key=len, reverse=True)))
 ASKING_LATIN = frozenset(ASKING["en"])
 
@@ -96,24 +98,19 @@ class Spreader:
         body = self._body(question, lang, key, rng)
         if rng.random() < 0.6:
             body = rng.choice(SHELLS[lang]).format(q=body)
-        if lang == "en" and rng.random() < 0.65:
-            body = body.lower() if rng.random() < 0.45 else body[:1].upper() + body[1:]
-        return body + "?" if rng.random() < 0.4 and body[-1:] not in END else body
+        return _typed(body + "?" if rng.random() < 0.4 and body[-1:] not in END else body, lang, rng)
 
     def _body(self, question: str, lang: str, key: str, rng: random.Random) -> str:
-        def kept(content_share: float, asking_share: float) -> list[str]:
-            return [w for w, is_content in words if w == key or rng.random() < (content_share if is_content else asking_share)]
-
         words, kind = split_words(question), rng.random()
         if kind < 0.2:
             return question.rstrip(END)
         if kind < 0.45:
-            chosen = kept(0.85, 0.6)
+            chosen = _kept(words, key, 0.85, 0.6, rng)
         elif kind < 0.65:
-            chosen = _shuffled(kept(0.6, 0.0), 0.5, rng)
+            chosen = _shuffled(_kept(words, key, 0.65, 0.0, rng), 0.5, rng)
             chosen = [MINE[lang], *chosen] if rng.random() < 0.5 else chosen
         else:
-            chosen = _shuffled(kept(0.6, 0.2), 0.4, rng)
+            chosen = _shuffled(_kept(words, key, 0.65, 0.2, rng), 0.4, rng)
             for _ in range(rng.randint(1, 4)):
                 chosen.insert(rng.randrange(len(chosen) + 1), rng.choice(FILLERS[lang]))
         return ("" if lang == "zh" else " ").join(chosen)
@@ -123,7 +120,8 @@ class Spreader:
         if not self.can_spread(question):
             return [question] * count
         key, num_same = self.key(question), max(1, count // 20)
-        return [question] * num_same + [self.variant(question, key, rng) for _ in range(count - num_same)]
+        same = [question if i == 0 else _typed(question, language_of(question), rng) for i in range(num_same)]
+        return same + [self.variant(question, key, rng) for _ in range(count - num_same)]
 
     def neighbours(self, question: str, count: int, rng: random.Random) -> list[str]:
         """Questions like this one about other things; none where the question cannot be spread or no thing is known."""
@@ -137,18 +135,45 @@ class Spreader:
         key, kind = self.key(question), rng.random()
         if kind < 0.15:
             return self.variant(question.replace(key, ""), "", rng)
-        if kind < 0.3:
-            return self._beside_key(question, key, thing, rng)
+        if kind < 0.4:
+            beside = self._beside_key(question, key, thing, rng)
+            return beside if rng.random() < 0.5 else self.variant(beside, thing, rng)
         if len(key) >= LONG_HAN_WORD and language_of(key) == "zh" and rng.random() < 0.6:
             half = len(key) // 2
             thing = key[:half] + thing if rng.random() < 0.5 else thing + key[half:]
         replaced = question.replace(key, thing)
-        return replaced if kind < 0.6 else self.variant(replaced, thing, rng)
+        return replaced if kind < 0.65 else self.variant(replaced, thing, rng)
 
     def _beside_key(self, question: str, key: str, thing: str, rng: random.Random) -> str:
         """Another content word replaced, and the rest as it was asked: the key alone is not yet the question."""
         others = [word.text for word in split_words(question) if word.is_content and word.text != key]
         return question.replace(rng.choice(others) if others else key, thing)
+
+
+def _kept(words: Sequence[Word], key: str, content_share: float, asking_share: float, rng: random.Random) -> list[str]:
+    """Some of the words: mostly the key, and never none of the others but words of asking."""
+    shares = [KEY_SHARE if word == key else content_share if is_content else asking_share for word, is_content in words]
+    kept = [word for word, share in zip(words, shares, strict=True) if rng.random() < share]
+    if not any(word.is_content for word in kept):
+        kept = [word for word in words if word.text == key or word in kept]
+    return [_part(word.text, rng) for word in kept]
+
+
+def _part(word: str, rng: random.Random) -> str:
+    """Now and then a part of a long Han word: people shorten, and the words are not cut as a dictionary would."""
+    if len(word) <= SHORT_HAN_WORD or language_of(word) != "zh" or rng.random() < 0.55:
+        return word
+    length = rng.randint(SHORT_HAN_WORD, len(word) - 1)
+    start = rng.choice((0, len(word) - length))
+    return word[start : start + length]
+
+
+def _typed(text: str, lang: str, rng: random.Random) -> str:
+    """As one person's keyboard gives it: Chinese with wide or narrow punctuation, English with or without capitals."""
+    if lang == "zh":
+        return text.translate(WIDE if rng.random() < 0.5 else NARROW)
+    kind = rng.random()
+    return text.lower() if kind < 0.3 else text[:1].upper() + text[1:] if kind < 0.65 else text
 
 
 def _shuffled(words: list[str], share: float, rng: random.Random) -> list[str]:
