@@ -135,7 +135,7 @@ def test_it_answers_alone_and_tells_what_went_wrong(page, house, far, clean):
     add(page, far, "far")
     page.keyboard.press("Escape")
     choose(page, "engine:far", "")
-    say(page, "alone")
+    ask(page, "alone")
     expect(page.locator("article.theirs .prose")).to_have_text("far: alone")
     expect(page.locator("article.theirs .who")).to_have_text("far")
     far.engines[-1].broken = True
