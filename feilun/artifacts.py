@@ -35,6 +35,7 @@ __all__ = [
     "verify",
     "write_json",
     "write_rows",
+    "write_secret",
 ]
 
 KINDS = ("corpus", "tokenizer", "tokens", "lessons", "models", "runs", "exams", "index")
@@ -226,6 +227,15 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """JSON lines into a draft; nobody else reads the file before the draft is published."""
     with path.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """A file that its owner alone can read, whole or not at all."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(secret + "\n")
+    os.replace(temporary, path)
 
 
 def _sync_directory(path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from feilun.artifacts import draft, read_json, read_rows, write_rows
 from feilun.config import PreferSettings, TurnSettings
 from feilun.engine.chat import ChatParams
-from feilun.feedback.lessons import OWNER, rater_hash
+from feilun.feedback.lessons import rater_hash
 from feilun.feedback.spread import Spreader, split_words
+from feilun.store import OWNER
 from feilun.turn.spread import spread_lessons
 from feilun.types import Conversation, FinishReason, Reply
 

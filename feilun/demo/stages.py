@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from feilun.artifacts import Artifact, draft, find, list_artifacts
+from feilun.artifacts import Artifact, draft, find, list_artifacts, write_rows, write_secret
 from feilun.config import ExamSettings, Recipe, TurnSettings, load_recipe, resolved
 from feilun.demo.state import DemoState, read_state
 from feilun.primer.numbers import reserved_reason
@@ -161,7 +160,7 @@ def make_examples(state: DemoState, recipe: Recipe) -> Artifact:
 
     seed, count = state.told["seed"], recipe.demo.num_examples
     with draft(state.home, "lessons", "examples", recipe={"primer": "examples", "seed": seed, "count": count}) as work:
-        write_lines(work.path / "sft.jsonl", examples(seed, count))
+        write_rows(work.path / "sft.jsonl", examples(seed, count))
         work.counts["rows"] = count
     assert work.artifact is not None
     return work.artifact
@@ -235,18 +234,13 @@ def write_prompt_files(state: DemoState, recipe: Recipe) -> list[str]:
 
     demo, seed = recipe.demo, state.told["seed"]
     asked = prompts(seed, demo.num_prompts, demo.number_share)
-    write_lines(state.home / "prompts.jsonl", [*asked, *brief_rows(seed, demo.num_briefs)])
+    write_rows(state.home / "prompts.jsonl", [*asked, *brief_rows(seed, demo.num_briefs)])
     measured = prompts(seed + 7919, demo.num_measured, demo.measured_number_share, MEASURED_NUMBER_TASKS)
-    write_lines(state.home / "measure.jsonl", [*measured, *brief_rows(seed + 7919, demo.num_measured_briefs)])
+    write_rows(state.home / "measure.jsonl", [*measured, *brief_rows(seed + 7919, demo.num_measured_briefs)])
     # No ad is the right answer to a brief, so briefs are not gold.
     gold = [row for row in asked if not row["task"].startswith("number_")][:: demo.gold_one_in]
-    write_lines(state.home / "gold.jsonl", ({"prompt": row["prompt"], "answers": row["answers"]} for row in gold))
+    write_rows(state.home / "gold.jsonl", ({"prompt": row["prompt"], "answers": row["answers"]} for row in gold))
     return ["prompts.jsonl", "measure.jsonl", "gold.jsonl"]
-
-
-def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def open_keys(home: Path) -> dict[str, Path]:
@@ -257,6 +251,7 @@ def open_keys(home: Path) -> dict[str, Path]:
     with Store.open(home) as store:
         for name, path in files.items():
             if not path.exists():
+                # Before the store learns of it: a secret that only the store's hash knows is lost.
                 write_secret(path, new_secret())
             secret = path.read_text(encoding="utf-8").strip()
             if store.find_key(secret) is None:
@@ -264,14 +259,6 @@ def open_keys(home: Path) -> dict[str, Path]:
                     raise UserError(f"{path} no longer holds this home's key, whose name is given once; restore it or give another --home")
                 store.create_key(name, scopes[name], secret)
     return files
-
-
-def write_secret(path: Path, secret: str) -> None:
-    """Whole or not at all, and before the store learns of it: a secret that only the store's hash knows is lost."""
-    temporary = path.with_suffix(".new")
-    temporary.touch(mode=0o600)
-    temporary.write_text(secret + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def exam_of(home: Path, model: str, settings: ExamSettings) -> Artifact | None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from feilun.artifacts import Artifact, draft, find, list_artifacts, write_json
+from feilun.artifacts import Artifact, draft, find, list_artifacts, read_json, read_rows, write_json, write_rows
 from feilun.config import ExamSettings, resolved
 from feilun.engine.chat import ChatParams, TextChat
 from feilun.exam.tasks import Task, open_tasks
@@ -66,7 +66,7 @@ def publish(
     """Files of rows, and a summary of the answers among them."""
     with draft(home, "exams", name, parents=parents, recipe=recipe) as work:
         for file, rows in files.items():
-            (work.path / file).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            write_rows(work.path / file, rows)
         write_json(work.path / "summary.json", summarise(files[ANSWERS]))
     assert work.artifact is not None
     return work.artifact
@@ -148,8 +148,8 @@ def count_reasons(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def read_answers(exam: Artifact) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (exam.path / ANSWERS).read_text(encoding="utf-8").split("\n") if line]
+    return read_rows(exam.path / ANSWERS)
 
 
 def read_summary(exam: Artifact) -> dict[str, Any]:
-    return dict(json.loads((exam.path / "summary.json").read_text(encoding="utf-8")))
+    return dict(read_json(exam.path / "summary.json"))

@@ -17,10 +17,9 @@ from feilun.feedback.opinions import normalise, prompt_of
 from feilun.feedback.signals import SIGNALS, Draft
 from feilun.feedback.terms import within_terms
 from feilun.feedback.trust import RaterTrust, rater_trust
-from feilun.store import CurrentVote, Store
+from feilun.store import OWNER, CurrentVote, Store
 from feilun.types import Consent, is_held_out
 
-OWNER = "owner"
 LESSON_CONSENT = (Consent.IMPROVE, Consent.PUBLISH)
 
 

@@ -1,16 +1,15 @@
 """One person's own lessons: what the owner corrected, what the model has learnt of it, and what the owner said elsewhere."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from feilun.artifacts import Artifact, find, read_json
-from feilun.feedback.lessons import LESSON_CONSENT, OWNER, may_teach, rater_hash
+from feilun.artifacts import Artifact, find, read_json, read_rows
+from feilun.feedback.lessons import LESSON_CONSENT, may_teach, rater_hash
 from feilun.feedback.opinions import normalise, prompt_of
 from feilun.feedback.terms import allows_teaching, teaching_engines
-from feilun.store import CurrentVote, Store, TurnRow
+from feilun.store import OWNER, CurrentVote, Store, TurnRow
 from feilun.types import UserError
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     "held_out_opinions",
     "is_owner_turn",
     "learnt_events",
+    "owner_edits",
     "owner_lessons",
 ]
 
@@ -69,14 +69,18 @@ def is_owner_turn(turn: TurnRow) -> bool:
     return bool(turn.plan.get("settings", {}).get("rise_task") == TAUGHT)
 
 
+def owner_edits(lessons: Artifact) -> list[dict[str, Any]]:
+    """The rows of a lessons artifact that are edits of the owner's, in its order."""
+    owner = rater_hash(OWNER)
+    return [row for row in read_rows(lessons.path / "sft.jsonl") if row.get("kind") == "edit" and row.get("rater") == owner]
+
+
 def corrections(lessons: Artifact) -> list[Correction]:
     """The owner's corrections among the rows of a lessons artifact, the newest MAX_QUESTIONS, oldest first."""
-    owner, found = rater_hash(OWNER), []
-    for line in (lessons.path / "sft.jsonl").read_text(encoding="utf-8").split("\n"):
-        row = json.loads(line) if line else {}
-        if row.get("kind") == "edit" and row.get("rater") == owner:
-            *messages, answer = row["messages"]
-            found.append(Correction(messages=messages, wanted=answer["content"], events=tuple(sorted(row["events"]))))
+    found = []
+    for row in owner_edits(lessons):
+        *messages, answer = row["messages"]
+        found.append(Correction(messages=messages, wanted=answer["content"], events=tuple(sorted(row["events"]))))
     # Event ids are made in order of time.
     return sorted(found, key=lambda correction: correction.id)[-MAX_QUESTIONS:]
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from feilun.artifacts import find, lineage
 from feilun.chat import ChatFormat
 from feilun.engine.chat import TextChat
+from feilun.serve.prompt import count_system
 from feilun.serve.state import State
 from feilun.store import CompletionRecord
 from feilun.tokenizer import Tokenizer
@@ -40,7 +41,7 @@ def context_of(state: State, record: CompletionRecord) -> dict[str, Any]:
 
 def _seen(record: CompletionRecord, dropped: int) -> Conversation:
     messages = Conversation.from_json(record.messages).messages
-    num_system = next((i for i, message in enumerate(messages) if message.role != "system"), 0)
+    num_system = count_system(messages)
     return Conversation((*messages[:num_system], *messages[num_system + dropped :]))
 
 

@@ -25,13 +25,12 @@ from feilun.serve.state import state_of
 from feilun.serve.timeline import Entry, lessons_of, timeline
 from feilun.serve.truth import own_choices, truths
 from feilun.serve.words import LANGUAGES, all_words
-from feilun.store import CurrentVote, Store
+from feilun.store import OWNER, CurrentVote, Store
 
 __all__ = ["growth", "router"]
 
 router = APIRouter()
 
-OWNER = "owner"
 Owner = Annotated[Principal, Depends(owner_only)]
 TABLE_ROWS = 24
 Words = Mapping[str, str]
@@ -135,10 +134,6 @@ def measure(name: str, rows: Sequence[tuple[Entry, Mapping[str, Any]]], words: W
     columns = [words[key] for key in ("generation", "chart_share", "chart_low", "chart_high", "chart_n")]
     table = [[e.number, *(f"{s[key]:.1%}" for key in ("mean", "low", "high")), s["n"]] for e, s in rows]
     return {"name": name, "title": title, "svg": measure_chart(title, told, points), "columns": columns, "rows": table}
-
-
-def percents(point: Point) -> dict[str, str]:
-    return {"mean": f"{point.mean:.0%}", "low": f"{point.low:.0%}", "high": f"{point.high:.0%}"}
 
 
 def loss_chart(run: Run, samples: Sequence[Mapping[str, Any]], words: Words) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from feilun.serve.champion import Loaded
 from feilun.serve.errors import ApiError
 from feilun.types import Conversation, Message
 
-__all__ = ["Fitted", "count_prompt", "fit", "too_long"]
+__all__ = ["Fitted", "count_prompt", "count_system", "fit", "too_long"]
 
 LONG_PROMPT_CHARS = 4096
 # Room that an answer should find: so many tokens, but never more than this share of the context.
@@ -34,7 +34,7 @@ async def count_prompt(model: Loaded, conversation: Conversation) -> int | None:
 
 async def fit(model: Loaded, messages: Sequence[Message]) -> Fitted:
     """The messages that fit: the system's, and the longest end of the rest that begins with a question. ApiError 400 when none does."""
-    num_system = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
+    num_system = count_system(messages)
     starts = [i for i, message in enumerate(messages) if message.role == "user" and i > num_system]
     # From the whole to the last question alone; the counts fall, so halving finds the first that fits.
     starts = [num_system, *starts]
@@ -55,6 +55,11 @@ async def fit(model: Loaded, messages: Sequence[Message]) -> Fitted:
     if low == len(starts):
         raise too_long(model, tried[low - 1], "text")
     return Fitted(_from(messages, num_system, starts[low]), tried[low], model.context_tokens - tried[low], starts[low] - num_system)
+
+
+def count_system(messages: Sequence[Message]) -> int:
+    """How many messages of the system stand before all others; these are never left out."""
+    return next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
 
 
 def _from(messages: Sequence[Message], num_system: int, start: int) -> Conversation:

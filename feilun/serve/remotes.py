@@ -1,11 +1,11 @@
 """Engines elsewhere: added after a look at what they serve, and asked as models are. Their keys lie in files for the owner alone."""
 
 import asyncio
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from feilun.artifacts import write_secret
 from feilun.engine.endpoint import Endpoint, bases, check_url
 from feilun.engine.protocol import ENGINES, EngineFault
 from feilun.engine.remote import Found, RemoteChat, find_models
@@ -195,17 +195,13 @@ def _key_path(home: Path, name: str) -> Path:
 
 
 def write_key(home: Path, name: str, key: str) -> None:
-    """The key in a file of its own that the owner alone can read, whole or not at all; an empty key is no file."""
+    """The key in a file of its own that the owner alone can read; an empty key is no file."""
     path = _key_path(home, name)
     if not key:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(check_key(key) + "\n")
-    os.replace(temporary, path)
+    write_secret(path, check_key(key))
 
 
 def read_key(home: Path, name: str) -> str:

@@ -14,21 +14,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
-from feilun.artifacts import find, read_json
 from feilun.feedback.owner import TAUGHT, is_owner_turn, owner_lessons
 from feilun.serve import wire
+from feilun.serve.archive import artifact_of, json_of
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.errors import ApiError
+from feilun.serve.product import PROGRESS_NOTE
 from feilun.serve.state import State, state_of
 from feilun.store import Conflict, NotFound, Store, StoreUnavailable, TurnRow
-from feilun.types import UserError
 
 __all__ = ["router", "turn_overview"]
 
 router = APIRouter()
 
 Owner = Annotated[Principal, Depends(owner_only)]
-WATCH_NOTE, REQUEST_NOTE, TURN_NOTE, PROGRESS_NOTE = "turn_watch", "turn_request", "turn", "progress"
+WATCH_NOTE, REQUEST_NOTE, TURN_NOTE = "turn_watch", "turn_request", "turn"
 FRESH_SECONDS = 15.0  # a watcher shows itself every four
 ALIVE_SECONDS = 30.0  # a step without a sign of life for so long is nobody's
 MAX_REASON_CHARS = 500
@@ -190,10 +190,9 @@ def ending_of(state: State, turn: TurnRow, forgotten: frozenset[str]) -> dict[st
 
 
 def read_receipt(state: State, ref: str) -> dict[str, Any]:
-    try:
-        return dict(read_json(find(state.home, ref).path / "receipt.json"))
-    except (UserError, OSError, ValueError):
-        return {}  # deleted or torn: the verdict and its reasons stand in the store all the same
+    """Empty where it was deleted or torn: the verdict and its reasons stand in the store all the same."""
+    found = artifact_of(state.home, ref, "runs")
+    return {} if found is None else dict(json_of(found.path / "receipt.json") or {})
 
 
 def reasons_of(turn: TurnRow, receipt: dict[str, Any], why: list[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 """
 
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
-from feilun.store.identity import address_of, parts_of, principal_of, root_address, thread_of, uuid7
+from feilun.store.identity import OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
 from feilun.store.rows import (
     Answered,
@@ -37,6 +37,7 @@ from feilun.store.store import Store
 
 __all__ = [
     "ENGINE_NAME",
+    "OWNER",
     "Answered",
     "ChampionRow",
     "CompletionRecord",

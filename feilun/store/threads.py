@@ -14,6 +14,7 @@ from feilun.store.completions import IN_CHUNK
 from feilun.store.identity import address_of, root_address, text_of
 from feilun.store.rows import Answered, Hit, ShownMessage, Standing, Thread, ThreadRow
 from feilun.store.schema import choices, completions, events, messages, vote_spans
+from feilun.store.votes import stands_now
 from feilun.types import Consent
 
 TITLE_CHARS = 60
@@ -121,7 +122,7 @@ def _among(connection: sa.Connection, wanted: sa.Select[Any], column: sa.ColumnE
 
 def _standing(connection: sa.Connection, principal: str, ids: Iterable[str]) -> dict[tuple[str, int], Standing]:
     view = vote_spans.c
-    now = view.replaced_seq.is_(None) & view.superseded_seq.is_(None) & view.kind.in_(("thumb", "edit")) & (view.principal == principal)
+    now = stands_now() & view.kind.in_(("thumb", "edit")) & (view.principal == principal)
     found: dict[tuple[str, int], Standing] = {}
     for row in _among(connection, sa.select(vote_spans).where(now).order_by(view.seq), view.target_id, ids):
         key = (row.target_id, row.target_index)
@@ -232,7 +233,7 @@ def search_hits(connection: sa.Connection, principal: str, query: str, limit: in
 
 def _standing_edits(connection: sa.Connection, principal: str, event_ids: Iterable[str]) -> dict[str, str]:
     view = vote_spans.c
-    now = view.replaced_seq.is_(None) & view.superseded_seq.is_(None) & (view.principal == principal)
+    now = stands_now() & (view.principal == principal)
     rows = _among(connection, sa.select(view.id, view.value).where(now), view.id, event_ids)
     return {row.id: row.value for row in rows}
 

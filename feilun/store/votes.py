@@ -30,10 +30,15 @@ def current(connection: sa.Connection, upto_seq: int | None, principal: str | No
     return [_vote(row, tree, siblings) for row in rows]
 
 
+def stands_now() -> sa.ColumnElement[bool]:
+    """Nothing has come in this vote's place."""
+    return vote_spans.c.replaced_seq.is_(None) & vote_spans.c.superseded_seq.is_(None)
+
+
 def _joined(upto_seq: int | None, principal: str | None) -> sa.Select[Any]:
     view, newest = vote_spans.c, upto_seq
     ends = (view.replaced_seq, view.superseded_seq)
-    stands: list[sa.ColumnElement[bool]] = [end.is_(None) for end in ends]
+    stands: list[sa.ColumnElement[bool]] = [stands_now()]
     if newest is not None:
         stands = [view.seq <= newest, *(end.is_(None) | (end > newest) for end in ends)]
     if principal is not None:

@@ -15,8 +15,10 @@ from feilun.artifacts import Artifact, draft, find, read_rows, write_json, write
 from feilun.config import TurnSettings
 from feilun.engine.chat import ChatParams
 from feilun.exam.run import Chat, chat_with
-from feilun.feedback.lessons import OWNER, rater_hash
+from feilun.feedback.lessons import rater_hash
+from feilun.feedback.owner import owner_edits
 from feilun.feedback.spread import Spreader, split_words
+from feilun.store import OWNER
 from feilun.types import Conversation, FinishReason
 
 __all__ = ["spread_lessons"]
@@ -53,7 +55,7 @@ def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettin
     """
     source = find(home, lessons, "lessons")
     replay = find(home, settings.prefer.replay, "lessons") if settings.prefer.replay else None
-    corrections = owner_corrections(source)
+    corrections = owner_edits(source)
     rejected = {row["rejected"] for row in read_rows(source.path / "pairs.jsonl") if row["rater"] == rater_hash(OWNER)}
     earlier = [
         Earlier(_question(row), _answer(row), row.get("task", "")) for row in (read_rows(replay.path / "sft.jsonl") if replay else ())
@@ -73,11 +75,6 @@ def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettin
         work.counts |= spread.counts
     assert work.artifact is not None
     return work.artifact
-
-
-def owner_corrections(lessons: Artifact) -> list[dict[str, Any]]:
-    """The rows of an owner's edits, in the order of the lessons."""
-    return [row for row in read_rows(lessons.path / "sft.jsonl") if row["kind"] == "edit" and row["rater"] == rater_hash(OWNER)]
 
 
 def _spread(

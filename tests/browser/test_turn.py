@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from owner_house import NO_EXAMS, SETTINGS, correct, drill, judge, make_home, watched
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from serve_house import House, open_house, wait_for
 
 from browser.house import PHONE, enter, say, visiting, width
@@ -14,7 +14,7 @@ from feilun.turn import leave_settings
 
 
 @pytest.fixture
-def taught(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[House]:
     """A house whose owner has corrected two answers; one who may turn the wheel is not there yet."""
     home = tmp_path / "home"
     ref = make_home(home)
@@ -24,17 +24,6 @@ def taught(tmp_path: Path) -> Iterator[House]:
         leave_settings(house.store, SETTINGS)
         wait_for(house, ref)
         yield house
-
-
-@pytest.fixture
-def visitor(browser: Browser, taught: House):
-    with visiting(browser, taught) as visitor:
-        yield visitor
-
-
-@pytest.fixture
-def page(visitor, taught: House) -> Page:
-    return enter(visitor[0], taught)
 
 
 def open_panel(page: Page) -> None:
@@ -48,15 +37,15 @@ def press_turn(page: Page, ending: str) -> None:
     expect(page.locator(".turning h3")).to_have_text(ending, timeout=30_000)
 
 
-def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page, visitor, taught):
-    other = visitor[0].new_page()
-    other.goto(taught.url)
-    taught.go.clear()
+def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page, visit, house):
+    other = visit[0].new_page()
+    other.goto(house.url)
+    house.go.clear()
     say(other, "tell me")
     expect(other.locator("article.running .prose")).to_contain_text("fir")
     expect(page.locator("#part-turn button")).to_have_accessible_name("Turn 2")
     expect(page.locator("#part-turn button")).to_have_attribute("title", "Turn (new lessons: 2)")
-    with watched(taught.home):
+    with watched(house.home):
         open_panel(page)
         press = page.locator(".turning .primary")
         expect(press).to_have_text("Turn (new lessons: 2)")
@@ -70,9 +59,9 @@ def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page,
     expect(page.locator(".turning table tbody tr")).to_have_count(3)
     expect(press).to_be_disabled()
     expect(page.locator(".turning .asking .fine")).to_contain_text("Nobody waits for requests")
-    promoted = taught.store.champion().model
-    wait_for(taught, promoted)
-    taught.go.set()
+    promoted = house.store.champion().model
+    wait_for(house, promoted)
+    house.go.set()
     expect(other.locator("article.theirs:not(.running) .prose")).to_have_text("first: tell me")
     say(other, "and now?")
     expect(other.locator("article.theirs:not(.running) .prose").last).to_have_text("turn-1: and now?")
@@ -81,25 +70,25 @@ def test_the_champion_changes_while_another_tab_is_streaming_and_goes_back(page,
     expect(page.locator(".turning .back")).to_contain_text("to first")
     back.click()
     page.get_by_role("button", name="Cancel").click()
-    assert taught.store.champion().model == promoted
+    assert house.store.champion().model == promoted
     back.click()
     page.locator("dialog .choices .primary").click()
     expect(page.locator("#toasts")).to_have_text("Back to first.")
-    wait_for(taught, taught.store.history()[0].model)
+    wait_for(house, house.store.history()[0].model)
     expect(press).to_have_text("Turn (new lessons: 2)")
 
 
-def test_a_refusal_explains_itself_in_the_readers_language_and_nothing_changes(page, visitor, taught):
-    judge(taught.home, "colour?", liked="blue")
-    drill(taught.home, candidate={"copying": 0.5}, stubborn=["What is my dog called?"])
-    champion = taught.store.champion().model
-    with watched(taught.home):
+def test_a_refusal_explains_itself_in_the_readers_language_and_nothing_changes(page, visit, house):
+    judge(house.home, "colour?", liked="blue")
+    drill(house.home, candidate={"copying": 0.5}, stubborn=["What is my dog called?"])
+    champion = house.store.champion().model
+    with watched(house.home):
         open_panel(page)
         press_turn(page, "Not let through the gate")
     expect(page.locator(".turning .reasons")).to_contain_text("Copying fell from 95 % to 50 %; it may fall by 5 % at most")
     expect(page.locator(".turning .fallen th")).to_have_text(re.compile("Copying.*fell"))
     expect(page.locator(".turning .taught li").last).to_contain_text("You wanted: Your dog is called Rex.")
-    assert taught.store.champion().model == champion
+    assert house.store.champion().model == champion
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.locator("#part-turn button")).to_be_focused()
@@ -110,13 +99,13 @@ def test_a_refusal_explains_itself_in_the_readers_language_and_nothing_changes(p
     assert not page.locator(".turning").get_by_text(re.compile("turn_|undefined|null")).count()
 
 
-def test_a_turn_is_followed_and_told_to_whoever_has_gone_on(page, taught):
+def test_a_turn_is_followed_and_told_to_whoever_has_gone_on(page, house):
     plan = {"settings": {"rise_task": "taught"}, "champion": {"model": "models/first@1"}}
-    turn = taught.store.start_turn({"name": "turn-1", "steps": ["collect", "train", "gate"], "request": "r", **plan})
-    taught.store.claim_step(turn, "collect", "me", "", 30)
-    taught.store.finish_step(turn, "collect", "me", {})
-    taught.store.claim_step(turn, "train", "me", "", 30)
-    taught.store.note("turn", {"turn": turn, "step": "train", "done": 3, "total": 12, "eta_seconds": 8.2})
+    turn = house.store.start_turn({"name": "turn-1", "steps": ["collect", "train", "gate"], "request": "r", **plan})
+    house.store.claim_step(turn, "collect", "me", "", 30)
+    house.store.finish_step(turn, "collect", "me", {})
+    house.store.claim_step(turn, "train", "me", "", 30)
+    house.store.note("turn", {"turn": turn, "step": "train", "done": 3, "total": 12, "eta_seconds": 8.2})
     expect(page.locator("#part-turn b")).to_have_text("25 %")
     open_panel(page)
     expect(page.locator(".turning [aria-current=step]")).to_have_text("Training")
@@ -125,17 +114,17 @@ def test_a_turn_is_followed_and_told_to_whoever_has_gone_on(page, taught):
     expect(page.locator(".turning")).to_contain_text("training for about 9 s more")
     expect(page.locator(".turning [role=status]")).to_have_text("Training")
     page.keyboard.press("Escape")
-    taught.store.finish_turn(turn, "failed", "abandoned: given up after 3 tries: no space left on device")
+    house.store.finish_turn(turn, "failed", "abandoned: given up after 3 tries: no space left on device")
     expect(page.locator(".toast")).to_contain_text("This turn changed nothing.")
     page.click(".toast button")
     expect(page.locator(".turning .reasons")).to_have_text("abandoned: given up after 3 tries: no space left on device")
 
 
-def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(browser, taught):
-    leave_settings(taught.store, NO_EXAMS)
-    with visiting(browser, taught, viewport=PHONE, color_scheme="dark", locale="zh-CN") as (context, _watch):
-        page = enter(context, taught)
-        with watched(taught.home):
+def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(browser, house):
+    leave_settings(house.store, NO_EXAMS)
+    with visiting(browser, house, viewport=PHONE, color_scheme="dark", locale="zh-CN") as (context, _watch):
+        page = enter(context, house)
+        with watched(house.home):
             open_panel(page)
             press_turn(page, "学会了，已经换上")
         expect(page.locator(".turning .reasons")).to_contain_text("没有考试")
