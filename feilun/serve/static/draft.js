@@ -3,6 +3,7 @@
 import { shortModel } from "./answer.js";
 import { Blocks } from "./blocks.js";
 import { element, icon, say, tool, word } from "./dom.js";
+import { makeEditor } from "./editor.js";
 import { Live } from "./live.js";
 import { copyText } from "./marks.js";
 
@@ -213,14 +214,10 @@ class Card {
       this.drafts.refresh();
       this.foot.querySelector("button")?.focus();
     };
-    const save = element("button", { class: "primary", t: "save_lesson", onclick: () => this.#keep(save, close) });
-    const form = element("div", { class: "teaching" }, (this.box = element("textarea", { class: "editor", value: this.shown, label: "edit_draft", maxLength: 2000 })),
-      element("p", { class: "choices" }, element("button", { class: "plain", t: "cancel", onclick: close }), save));
-    this.box.oninput = () => ((save.disabled = !this.box.value.trim()), this.check());
-    this.box.onkeydown = (event) => {
-      if (event.key === "Escape") event.stopPropagation(), close();
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) event.preventDefault(), save.click();
-    };
+    const { box, form } = makeEditor({
+      text: this.shown, label: "edit_draft", maxLength: 2000, onsave: (save) => this.#keep(save, close), onclose: close, oninput: () => this.check(),
+    });
+    this.box = box;
     this.body.node.replaceWith(form);
     this.foot.replaceChildren();
     this.box.focus();

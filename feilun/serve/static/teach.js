@@ -3,6 +3,7 @@
 import { targetOf } from "./answer.js";
 import { diff } from "./diff.js";
 import { element } from "./dom.js";
+import { makeEditor } from "./editor.js";
 
 const GLOW_MS = 2600;
 
@@ -10,8 +11,6 @@ const GLOW_MS = 2600;
 export function openEditor(chat, view, text) {
   if (view.editing) return;
   view.editing = true;
-  const box = element("textarea", { class: "editor", value: text, label: "edit_answer", hint: "better_answer", maxLength: 20000 });
-  const save = element("button", { class: "primary", t: "save_lesson", onclick: () => keep(chat, view, box, save, close) });
   const close = () => {
     view.editing = false;
     chat.scroll.holding(view.node, () => {
@@ -21,13 +20,10 @@ export function openEditor(chat, view, text) {
     });
     view.foot.querySelector("[data-label=edit_answer]")?.focus();
   };
-  const form = element("div", { class: "teaching" }, box, element("p", { class: "choices" },
-    element("span", { class: "fine", t: "teach_hint" }), element("button", { class: "plain", t: "cancel", onclick: close }), save));
-  box.oninput = () => (save.disabled = !box.value.trim());
-  box.onkeydown = (event) => {
-    if (event.key === "Escape") event.stopPropagation(), close();
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) event.preventDefault(), save.click();
-  };
+  const { box, form } = makeEditor({
+    text, label: "edit_answer", hint: "better_answer", maxLength: 20000, more: element("span", { class: "fine", t: "teach_hint" }),
+    onsave: (save) => keep(chat, view, box, save, close), onclose: close,
+  });
   box.oninput();
   chat.scroll.holding(view.node, () => {
     view.body.node.replaceWith(form);
