@@ -264,10 +264,10 @@ def careless_ad(rng: random.Random, brief: Brief) -> str:
     return ad(brief, style, ending, priced=priced)
 
 
-def broken_ad(brief: Brief, product: Product, style: str = "direct") -> str:
+def broken_ad(brief: Brief, product: Product) -> str:
     """An ad that breaks at least product, price and tone or limit."""
     ending = SHOUTS[brief.lang] if brief.tone != "lively" else PADDING[brief.lang]
-    return ad(brief, style, ending, product=CATEGORIES[product.category][_column(brief.lang)], priced=False)
+    return ad(brief, "direct", ending, product=CATEGORIES[product.category][_column(brief.lang)], priced=False)
 
 
 # --- drawing

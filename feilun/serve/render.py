@@ -28,6 +28,8 @@ OPEN_BLOCKS = 2
 SCHEMES = ("http", "https", "mailto")
 LINK = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
 ALIGN = re.compile(r"text-align:(left|right|center)")
+# Of brackets around a formula; dollars close as they open.
+CLOSING = {"\\(": "\\)", "\\[": "\\]"}
 NEWLINE = re.compile(r"\r\n?")
 # One line that begins with a letter and holds no sign of the language: most of what people and small models write.
 PLAIN = re.compile(r"[^\W\d_][^\n\x00-\x1f\x7f\xa0`*_\[\]<>&\"#$~|\\!]*")
@@ -145,7 +147,7 @@ def _parser() -> Any:
     parser.inline.ruler.before("escape", "math_brackets", _bracket_math)
     parser.block.ruler.before("fence", "math_bracket_block", _bracket_block)
     rules = {
-        "fence": _fence, "code_block": _code_block, "image": _image, "math_inline": _inline_math, "math_inline_double": _display_math,
+        "fence": _fence, "code_block": _code_block, "image": _image, "math_inline": _inline_math, "math_inline_double": _inline_math,
         "math_block": _block_math, "heading_open": _heading, "heading_close": _heading, "th_open": _cell, "td_open": _cell,
     }  # fmt: skip
     renderer: Any = parser.renderer
@@ -184,11 +186,7 @@ def _host(address: str) -> str:
 
 
 def _inline_math(token: Any, _environment: dict[str, Any]) -> str:
-    return mathml(token.content, display=False) or f"<code>{escape(_source(token))}</code>"
-
-
-def _display_math(token: Any, _environment: dict[str, Any]) -> str:
-    return mathml(token.content, display=True) or f"<code>{escape(_source(token))}</code>"
+    return mathml(token.content, display=token.type == "math_inline_double") or f"<code>{escape(_source(token))}</code>"
 
 
 def _block_math(token: Any, _environment: dict[str, Any]) -> str:
@@ -197,8 +195,7 @@ def _block_math(token: Any, _environment: dict[str, Any]) -> str:
 
 
 def _source(token: Any) -> str:
-    closing = {"\\(": "\\)", "\\[": "\\]"}.get(token.markup, token.markup)
-    return f"{token.markup}{token.content}{closing}"
+    return f"{token.markup}{token.content}{CLOSING.get(token.markup, token.markup)}"
 
 
 def _heading(token: Any, _environment: dict[str, Any]) -> str:
@@ -216,7 +213,7 @@ def _cell(token: Any, _environment: dict[str, Any]) -> str:
 def _bracket_math(state: Any, silent: bool) -> bool:
     r"""\( ... \) and \[ ... \] inside a line of text."""
     opening = state.src[state.pos : state.pos + 2]
-    closing = {"\\(": "\\)", "\\[": "\\]"}.get(opening)
+    closing = CLOSING.get(opening)
     end = state.src.find(closing, state.pos + 2, state.posMax) if closing else -1
     content = state.src[state.pos + 2 : end]
     if end < 0 or not content.strip():
