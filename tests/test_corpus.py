@@ -17,7 +17,8 @@ from feilun.corpus.dedup import in_validation, text_digests
 from feilun.corpus.encodings import LineDecoder, detect_encoding
 from feilun.corpus.filters import verdicts
 from feilun.corpus.language import language_of
-from feilun.corpus.repair import NFC_INERT, repair_kinds, repair_texts
+from feilun.corpus.repair import repair_texts
+from feilun.corpus.repair.characters import NFC_INERT
 from feilun.corpus.shards import read_dropped
 from feilun.corpus.sources import find_sources
 from feilun.types import Document, UserError
@@ -48,7 +49,7 @@ def write_rows(path: Path, *rows: object) -> Path:
 
 
 def repaired(text: str) -> str:
-    return repair_texts(pl.Series([text]))[0][0]
+    return repair_texts(pl.Series([text]), pl.Series([""]), SETTINGS).texts[0]
 
 
 def test_reads_every_kind_of_file(tmp_path: Path) -> None:
@@ -114,9 +115,10 @@ def test_full_width_punctuation_is_never_folded() -> None:
     ],
 )
 def test_each_repair_does_one_thing_and_says_so(raw: str, clean: str, kind: str) -> None:
-    texts, mask = repair_texts(pl.Series([raw, "干净的一行\n\tand another, untouched."]))
+    raws = pl.Series([raw, "干净的一行\n\tand another, untouched."])
+    texts, edits = repair_texts(raws, pl.Series(["", ""]), SETTINGS)
     assert texts.to_list() == [clean, "干净的一行\n\tand another, untouched."]
-    assert mask.to_list() == [1 << repair_kinds().index(kind), 0]
+    assert (set(edits["rule"]), set(edits["row"])) == ({kind}, {0})
 
 
 @settings(max_examples=200, deadline=None, database=None, derandomize=True)

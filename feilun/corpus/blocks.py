@@ -11,10 +11,11 @@ import polars as pl
 
 from feilun.config import CorpusSettings
 from feilun.corpus.dedup import text_digests
+from feilun.corpus.edits import EDIT_LIST, by_row, decodings, joined
 from feilun.corpus.filters import verdicts
 from feilun.corpus.language import language_of, primary_tag
 from feilun.corpus.readers import HEAD_CHARS, Row, file_sha256, read_rows
-from feilun.corpus.repair import ENCODING_BIT, repair_texts
+from feilun.corpus.repair import repair_texts
 from feilun.corpus.sources import Source
 
 __all__ = ["BLOCK_BYTES", "BLOCK_SCHEMA", "WashedGroup", "WashedSource", "wash", "wash_group", "washed_blocks"]
@@ -23,7 +24,8 @@ BLOCK_BYTES = 8 << 20
 BLOCK_ROWS = 20_000
 BLOCK_SCHEMA = {
     "id": pl.String, "text": pl.String, "source": pl.String, "license": pl.String, "lang": pl.String,
-    "origin": pl.String, "reason": pl.String, "digest": pl.Binary, "repairs": pl.Int64,
+    "origin": pl.String, "reason": pl.String, "digest": pl.Binary,
+    "encoding": pl.String, "edits": EDIT_LIST,
 }  # fmt: skip
 ROW_SCHEMA = dict.fromkeys(Row._fields, pl.String)
 
@@ -42,12 +44,12 @@ class WashedGroup(NamedTuple):
 def wash(rows: Sequence[Row], settings: CorpusSettings) -> pl.DataFrame:
     """One block: repaired texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
     frame = pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
-    texts, repairs = repair_texts(frame["text"])
-    repairs = repairs + (frame["encoding"] == "gb18030").cast(pl.Int64) * (1 << ENCODING_BIT)
-    guessed = _guess_languages(texts, frame.select(tag=primary_tag(pl.col("lang"))).to_series())
+    guessed = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
+    texts, edits = repair_texts(frame["text"], guessed, settings)
+    listed = by_row(joined([decodings(frame["encoding"]), edits]), len(frame))
     reason = pl.coalesce(pl.col("reason"), verdicts(texts, settings))
     washed = frame.with_columns(
-        text=texts, repairs=repairs, lang=guessed, reason=reason, digest=text_digests(texts)
+        text=texts, edits=listed, lang=guessed, reason=reason, digest=text_digests(texts)
     ).select(*BLOCK_SCHEMA)  # fmt: skip
     head = pl.col("text").str.slice(0, HEAD_CHARS)
     return washed.with_columns(text=pl.when(pl.col("reason").is_null()).then(pl.col("text")).otherwise(head))

@@ -21,7 +21,7 @@ from feilun.corpus.blocks import WashedSource, washed_blocks
 from feilun.corpus.dedup import SeenTexts, in_validation
 from feilun.corpus.pool import group_sources, wash_groups
 from feilun.corpus.readers import HEAD_CHARS, Row
-from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, PARTS, ShardWriter
+from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, EDITS, EDITS_SCHEMA, PARTS, ShardWriter
 from feilun.corpus.sources import find_sources
 from feilun.corpus.tally import Tally
 from feilun.types import Document, UserError
@@ -52,8 +52,10 @@ class Keeper:
 
     def __post_init__(self) -> None:
         size = self.settings.shard_bytes
-        self.writers = {part: ShardWriter(self.folder, part, DOCUMENT_COLUMNS, "text", size) for part in PARTS}
-        self.writers[DROPPED] = ShardWriter(self.folder, DROPPED, DROPPED_COLUMNS, "head", size)
+        documents, dropped = (dict.fromkeys(columns, pl.String()) for columns in (DOCUMENT_COLUMNS, DROPPED_COLUMNS))
+        self.writers = {part: ShardWriter(self.folder, part, documents, "text", size) for part in PARTS}
+        self.writers[DROPPED] = ShardWriter(self.folder, DROPPED, dropped, "head", size)
+        self.writers[EDITS] = ShardWriter(self.folder, EDITS, EDITS_SCHEMA, "id", size)
 
     def add(self, block: pl.DataFrame) -> None:
         block = block.with_columns(reason=pl.Series(self._reasons(block), dtype=pl.String))
@@ -64,6 +66,7 @@ class Keeper:
         kept = kept.with_columns(part=parts)
         self.tally.add(kept, dropped)
         self.writers[DROPPED].add(dropped.with_columns(head=pl.col("text").str.slice(0, HEAD_CHARS)))
+        self.writers[EDITS].add(kept.select("id", "digest", "encoding", "edits").drop_nulls("edits").explode("edits").unnest("edits"))
         for part in PARTS:
             self.writers[part].add(kept.filter(pl.col("part") == part))
 

@@ -1,12 +1,13 @@
 """The files of a corpus: numbered Parquet shards for the train and validation parts and for what was dropped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from feilun.artifacts import Artifact
+from feilun.corpus.edits import EDIT_FIELDS
 from feilun.types import Document, UserError
 
 __all__ = ["DOCUMENT_COLUMNS", "DROPPED_COLUMNS", "PARTS", "Part", "ShardWriter", "read_documents", "read_dropped"]
@@ -16,6 +17,9 @@ PARTS: tuple[Part, ...] = ("train", "validation")
 DROPPED = "dropped"
 DOCUMENT_COLUMNS = ("id", "text", "source", "license", "lang")
 DROPPED_COLUMNS = ("reason", "id", "source", "origin", "head")
+EDITS = "edits"
+# The digest is of the text as written: two documents may share an id, never a text.
+EDITS_SCHEMA = {"id": pl.String, "digest": pl.Binary, "encoding": pl.String} | EDIT_FIELDS
 ROW_GROUP_ROWS = 16_384
 
 
@@ -25,8 +29,8 @@ class ShardWriter:
     Where a shard ends depends only on the rows, not on how they came in frames, so equal rows give equal files.
     """
 
-    def __init__(self, folder: Path, prefix: str, columns: tuple[str, ...], sized_by: str, shard_bytes: int) -> None:
-        self.folder, self.prefix, self.columns = folder, prefix, columns
+    def __init__(self, folder: Path, prefix: str, schema: Mapping[str, Any], sized_by: str, shard_bytes: int) -> None:
+        self.folder, self.prefix, self.schema = folder, prefix, schema
         self.sized_by, self.shard_bytes = sized_by, shard_bytes
         self.num_bytes = 0
         self.num_shards = 0
@@ -39,7 +43,7 @@ class ShardWriter:
         sizes = frame[self.sized_by].str.len_bytes().cast(pl.Int64)
         slots = (sizes.cum_sum() - sizes + self.num_bytes) // self.shard_bytes
         self.num_bytes += int(sizes.sum())
-        for piece in frame.select(self.columns).with_columns(slots.alias("_slot")).partition_by("_slot", maintain_order=True):
+        for piece in frame.select(*self.schema).with_columns(slots.alias("_slot")).partition_by("_slot", maintain_order=True):
             slot = int(piece["_slot"][0])
             if slot != self._slot and self._held:
                 self._flush()
@@ -52,7 +56,7 @@ class ShardWriter:
             self._flush()
 
     def _flush(self) -> None:
-        frame = pl.concat(self._held) if self._held else pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+        frame = pl.concat(self._held) if self._held else pl.DataFrame(schema=self.schema)
         path = self.folder / f"{self.prefix}-{self.num_shards:05d}.parquet"
         frame.rechunk().write_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
         self.num_shards += 1
@@ -72,6 +76,11 @@ def read_dropped(artifact: Artifact) -> Iterator[dict[str, str]]:
     """What was dropped: reason, id, source, origin ("file:line") and the first 200 characters of each."""
     for frame in _frames(artifact, DROPPED):
         yield from frame.iter_rows(named=True)
+
+
+def read_edits(artifact: Artifact) -> Iterator[pl.DataFrame]:
+    """The edits of all kept documents, a shard at a time, in the order of the documents."""
+    return _frames(artifact, EDITS)
 
 
 def _frames(artifact: Artifact, prefix: str) -> Iterator[pl.DataFrame]:

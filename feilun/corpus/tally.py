@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from feilun.corpus.repair import repair_kinds
+from feilun.corpus.repair import rule_names
 
 __all__ = ["Tally"]
 
@@ -15,7 +15,7 @@ Groups = dict[str, dict[str, int]]
 @dataclass(slots=True)
 class Tally:
     dropped: dict[str, int] = field(default_factory=dict)
-    repaired: dict[str, int] = field(default_factory=lambda: dict.fromkeys(repair_kinds(), 0))
+    repaired: dict[str, int] = field(default_factory=lambda: dict.fromkeys(rule_names(), 0))
     parts: Groups = field(default_factory=dict)
     languages: Groups = field(default_factory=dict)
     licenses: Groups = field(default_factory=dict)
@@ -23,8 +23,9 @@ class Tally:
     def add(self, kept: pl.DataFrame, dropped: pl.DataFrame) -> None:
         for reason, count in dropped.group_by("reason").len().iter_rows():
             self.dropped[reason] = self.dropped.get(reason, 0) + count
-        for bit, kind in enumerate(repair_kinds()):
-            self.repaired[kind] += int(((kept["repairs"] // (1 << bit)) % 2).sum())
+        rules = kept["edits"].drop_nulls().list.eval(pl.element().struct.field("rule").unique()).explode()
+        for rule, count in rules.value_counts().iter_rows():
+            self.repaired[rule] = self.repaired.get(rule, 0) + count
         for column, groups in (("part", self.parts), ("lang", self.languages), ("license", self.licenses)):
             _add_groups(groups, kept, column)
 
@@ -38,7 +39,7 @@ class Tally:
             "bytes": {part: group.get("bytes", 0) for part, group in by_part.items()},
             "characters": {part: group.get("characters", 0) for part, group in by_part.items()},
             "dropped": dict(sorted(self.dropped.items())),
-            "repaired": self.repaired,
+            "repaired": dict(sorted(self.repaired.items())),
             "languages": dict(sorted(self.languages.items())),
             "licenses": dict(sorted(self.licenses.items())),
         }

@@ -1,0 +1,246 @@
+"""What was changed in a column of texts, so that each change can be shown, counted and undone.
+
+An edit says: in the text of `row`, as it was before `step`, the `length` characters from `offset` on were `before` and became
+`after`. The edits of one step stand in order and do not overlap. `before` is null where it must not be kept (a redaction);
+its length is kept all the same, because the offsets of earlier steps count it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+__all__ = [
+    "EDIT_FIELDS", "EDIT_LIST", "EDIT_SCHEMA", "Edit", "Edited", "Undone",
+    "apply_edits", "by_row", "decodings", "edit_texts", "joined", "trimmed", "undo_edits", "unedited", "withheld",
+]  # fmt: skip
+
+EDIT_FIELDS: dict[str, Any] = {
+    "step": pl.UInt16, "rule": pl.String, "offset": pl.UInt32, "length": pl.UInt32, "before": pl.String, "after": pl.String,
+}  # fmt: skip
+EDIT_SCHEMA: dict[str, Any] = {"row": pl.UInt32, **EDIT_FIELDS}
+EDIT_LIST = pl.List(pl.Struct(EDIT_FIELDS))
+FILLER = "\u2588"
+
+
+class Edit(NamedTuple):
+    """One change of one text; `offset` in characters."""
+
+    offset: int
+    before: str
+    after: str
+
+
+class Edited(NamedTuple):
+    """Texts after all steps, and the edits (`EDIT_SCHEMA`) that made them so."""
+
+    texts: pl.Series
+    edits: pl.DataFrame
+
+
+class Undone(NamedTuple):
+    """A text before all steps; `num_withheld` placeholders still stand in it."""
+
+    text: str
+    num_withheld: int
+
+
+def unedited(texts: pl.Series) -> Edited:
+    return Edited(texts, pl.DataFrame(schema=EDIT_SCHEMA))
+
+
+def edit_texts(texts: pl.Series, flagged: pl.Series, rule: str, find: Callable[[str], Iterable[Edit]]) -> Edited:
+    """One step: what `find` names in each flagged text is changed. A text that is not flagged never enters Python."""
+    if not flagged.any():
+        return unedited(texts)
+    rows: list[int] = []
+    found: list[Edit] = []
+    changed = {}
+    for row in flagged.fill_null(False).arg_true():
+        text = texts[row]
+        edits = list(find(text))
+        if edits:
+            changed[row] = apply_to(text, edits)
+            found.extend(edits)
+            rows.extend([row] * len(edits))
+    return Edited(replaced(texts, changed), _frame(rows, rule, found)) if found else unedited(texts)
+
+
+def _frame(rows: Sequence[int], rule: str, found: Sequence[Edit]) -> pl.DataFrame:
+    offsets, befores, afters = zip(*found, strict=True)
+    columns = {"row": rows, "offset": offsets, "before": befores, "after": afters}
+    frame = pl.DataFrame(columns, schema_overrides=EDIT_SCHEMA)
+    step, length = pl.lit(0, pl.UInt16).alias("step"), pl.col("before").str.len_chars().alias("length")
+    return frame.with_columns(step, length, rule=pl.lit(rule)).select(*EDIT_SCHEMA)
+
+
+def apply_to(text: str, edits: Sequence[Edit]) -> str:
+    pieces = []
+    end = 0
+    for offset, before, after in edits:
+        pieces += [text[end:offset], after]
+        end = offset + len(before)
+    return "".join([*pieces, text[end:]])
+
+
+def replaced(texts: pl.Series, changed: Mapping[int, str]) -> pl.Series:
+    if not changed:
+        return texts
+    places = np.arange(len(texts))
+    places[list(changed)] = len(texts) + np.arange(len(changed))
+    return pl.concat([texts, pl.Series(list(changed.values()), dtype=pl.String)]).gather(places).alias(texts.name)
+
+
+def joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Edits of parts done one after the other, as one frame; the steps of each row are numbered 0, 1, ... without a gap.
+
+    An edit that touches what a later part withholds is withheld too: else the log would tell what the redaction hides.
+    """
+    used = [part for part in parts if not part.is_empty()]
+    if not used:
+        return pl.DataFrame(schema=EDIT_SCHEMA)
+    numbered = [part.select(*EDIT_SCHEMA, part=pl.lit(place, pl.UInt16)) for place, part in enumerate(used)]
+    steps = pl.struct("part", "step").rank("dense").over("row") - 1
+    frame = pl.concat(numbered).with_columns(step=steps.cast(pl.UInt16)).drop("part").sort("row", "step", "offset", maintain_order=True)
+    if not frame["before"].has_nulls():
+        return frame
+    rows = [_hide_early(row) if row["before"].has_nulls() else row for row in frame.partition_by("row", maintain_order=True)]
+    return pl.concat(rows)
+
+
+def withheld(edits: pl.DataFrame) -> pl.DataFrame:
+    """The same edits without what stood there before; its length stays."""
+    return edits.with_columns(before=pl.lit(None, pl.String))
+
+
+def trimmed(offset: int, before: str, after: str) -> Edit:
+    """The edit without what its two sides share at their ends."""
+    start, shorter = 0, min(len(before), len(after))
+    while start < shorter and before[start] == after[start]:
+        start += 1
+    end = 0
+    while end < shorter - start and before[-1 - end] == after[-1 - end]:
+        end += 1
+    return Edit(offset + start, before[start : len(before) - end], after[start : len(after) - end])
+
+
+def by_row(edits: pl.DataFrame, num_rows: int) -> pl.Series:
+    """A list of edits for each row of a block, so that they go where the row goes."""
+    packed = edits.group_by("row", maintain_order=True).agg(edits=pl.struct(*EDIT_FIELDS))
+    rows = pl.DataFrame({"row": pl.arange(num_rows, dtype=pl.UInt32, eager=True)})
+    return rows.join(packed, on="row", how="left", maintain_order="left")["edits"]
+
+
+def decodings(encodings: pl.Series) -> pl.DataFrame:
+    """An edit of no character for each text that was not UTF-8: it names the encoding that `undo` needs."""
+    rows = (encodings != "utf-8").arg_true().cast(pl.UInt32)
+    nothing = pl.lit("", pl.String)
+    return pl.DataFrame({"row": rows, "rule": encodings.gather(rows) + "_to_utf8"}, schema_overrides=EDIT_SCHEMA).select(
+        "row", "rule", pl.lit(0, pl.UInt16).alias("step"), pl.lit(0, pl.UInt32).alias("offset"), pl.lit(0, pl.UInt32).alias("length"),
+        nothing.alias("before"), nothing.alias("after"),
+    ).select(*EDIT_SCHEMA)  # fmt: skip
+
+
+def _hide_early(edits: pl.DataFrame) -> pl.DataFrame:
+    """The edits of one row, where each that made part of a withheld stretch is withheld, what it put there included."""
+    hidden: list[tuple[int, int]] = []
+    steps = []
+    for step in reversed(edits.partition_by("step", maintain_order=True)):
+        dicts = step.to_dicts()
+        hidden = _hide_step(dicts, hidden)
+        steps.append(pl.DataFrame(dicts, schema=EDIT_SCHEMA))
+    return pl.concat(reversed(steps))
+
+
+def _hide_step(edits: list[dict[str, Any]], hidden: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Withhold what touches `hidden` (stretches after this step); the hidden stretches before it."""
+    earlier = []
+    moved = 0
+    bounds = []
+    for edit in edits:
+        start = edit["offset"] + moved
+        bounds.append((start, start + len(edit["after"]), edit))
+        moved += len(edit["after"]) - edit["length"]
+    for low, high in hidden:
+        for start, end, edit in bounds:
+            if start < high and end > low:
+                edit.update(before=None, after=FILLER * len(edit["after"]))
+        earlier.append((_before(low, bounds, 0), _before(high, bounds, 1)))
+    return sorted({*earlier, *((edit["offset"], edit["offset"] + edit["length"]) for edit in edits if edit["before"] is None)})
+
+
+def _before(place: int, bounds: list[tuple[int, int, dict[str, Any]]], side: int) -> int:
+    """Where a place after a step was before it; inside an edit, at that edit's start (side 0) or end (side 1)."""
+    moved = 0
+    for start, end, edit in bounds:
+        if end <= place and not (side == 0 and start == end == place):
+            moved += len(edit["after"]) - edit["length"]
+        elif start < place:
+            return int(edit["offset"] + side * edit["length"])
+    return place - moved
+
+
+def apply_edits(texts: pl.Series, edits: pl.DataFrame) -> pl.Series:
+    """Raw texts with every step done again."""
+    changed = {}
+    for row, steps in _steps_of_rows(edits):
+        text = texts[row]
+        for step in steps:
+            text = apply_to(text, [Edit(edit["offset"], "x" * edit["length"], edit["after"]) for edit in step])
+        changed[row] = text
+    return replaced(texts, changed)
+
+
+def undo_edits(texts: pl.Series, edits: pl.DataFrame) -> list[Undone]:
+    """Each text as it was before its first step. Where `before` is withheld, the placeholder stays and is counted."""
+    undone = [Undone(text, 0) for text in texts]
+    for row, steps in _steps_of_rows(edits):
+        undone[row] = _undo(texts[row], list(steps))
+    return undone
+
+
+def _steps_of_rows(edits: pl.DataFrame) -> Iterator[tuple[int, Iterator[list[dict[str, Any]]]]]:
+    for row_edits in edits.sort("row", "step", "offset", maintain_order=True).partition_by("row", maintain_order=True):
+        steps = row_edits.partition_by("step", maintain_order=True)
+        yield row_edits["row"][0], (step.to_dicts() for step in steps)
+
+
+def _undo(text: str, steps: list[list[dict[str, Any]]]) -> Undone:
+    if any(edit["before"] is None for step in steps for edit in step):
+        return _undo_around(text, steps)
+    for step in reversed(steps):
+        moved, back = 0, []
+        for edit in step:
+            back.append(Edit(edit["offset"] + moved, edit["after"], edit["before"]))
+            moved += len(edit["after"]) - edit["length"]
+        text = apply_to(text, back)
+    return Undone(text, 0)
+
+
+def _undo_around(text: str, steps: list[list[dict[str, Any]]]) -> Undone:
+    # A cell is a character of the text as it was then, behind an empty one. A withheld stretch is what stands there now, in its
+    # first cell, and empty cells.
+    cells: list[str] = ["", *text]
+    num_withheld = 0
+    for step in reversed(steps):
+        pieces: list[str] = []
+        end, moved = 0, 1
+        for edit in step:
+            start, stop = edit["offset"] + moved, edit["offset"] + moved + len(edit["after"])
+            pieces += cells[end:start]
+            pieces += _cells_of(edit, "".join(cells[start:stop]))
+            if edit["before"] is None:
+                num_withheld += 1
+                if not edit["length"]:
+                    pieces[-1] += "".join(cells[start:stop])
+            end = stop
+            moved += len(edit["after"]) - edit["length"]
+        cells = pieces + cells[end:]
+    return Undone("".join(cells), num_withheld)
+
+
+def _cells_of(edit: dict[str, Any], standing: str) -> list[str]:
+    if edit["before"] is not None:
+        return [*edit["before"]]
+    return [standing, *[""] * (edit["length"] - 1)] if edit["length"] else []

@@ -1,0 +1,8 @@
+"""Repairs of texts: each rule finds what it may change, vectorised, and only what it flags enters Python.
+
+Never NFKC, never folding: full-width punctuation is how Chinese is written. Every change is an edit that can be undone.
+"""
+
+from feilun.corpus.repair.rules import repair_texts, rule_names
+
+__all__ = ["repair_texts", "rule_names"]
