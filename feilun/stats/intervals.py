@@ -1,4 +1,4 @@
-"""Intervals, paired tests and e-values: the one home of statistics.
+"""Intervals at a fixed number of values.
 
 Intervals are two-sided at `confidence`. `clusters` names, value by value, the person or question a value belongs to; values
 of one cluster may lean on each other, so the number of clusters, not of values, sets the width.
@@ -6,18 +6,15 @@ of one cluster may lean on each other, so the number of clusters, not of values,
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special  # type: ignore[import-untyped]  # scipy.stats costs a second at import: every child pays
 
+from feilun.stats.values import Codes, Floats, check_confidence, codes_of, floats
 from feilun.types import UserError
 
-__all__ = ["Interval", "bootstrap_interval", "log_e_mcnemar", "mcnemar_exact", "mean_interval", "paired_difference", "wilson"]
-
-Floats = NDArray[np.float64]
-E_PRIOR = 10.0  # Beta(10, 10) over the share of wins: research/flywheel.md section 6
+__all__ = ["Interval", "bootstrap_interval", "mean_interval", "paired_difference", "wilson"]
 
 
 class Interval(NamedTuple):
@@ -34,7 +31,7 @@ class Interval(NamedTuple):
 
 def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a share: `k` successes of `n`. Source: Wilson 1927."""
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if n <= 0 or not 0 <= k <= n:
         raise UserError(f"a share needs n > 0 and 0 <= k <= n, found k={k}, n={n}")
     low, high = _score_bounds(k / n, n, float(special.ndtri(0.5 + confidence / 2)))
@@ -47,12 +44,12 @@ def mean_interval(values: Sequence[float], clusters: Sequence[Hashable] | None =
     With clusters the variance is the cluster-robust one with Student's t on (clusters - 1) degrees, and 0/1 values use
     Wilson's form at the effective number of values (Franco et al. 2019), so that 100 % is never certain.
     """
-    _check_confidence(confidence)
-    x = _floats(values)
+    check_confidence(confidence)
+    x = floats(values)
     shares = bool(np.all((x == 0) | (x == 1)))
     if clusters is None and shares:
         return wilson(float(x.sum()), x.size, confidence)
-    spread = _spread(x, _codes(clusters, x.size))
+    spread = _spread(x, codes_of(clusters, x.size))
     mean, quantile = float(x.mean()), _t_quantile(spread.num_clusters, confidence)
     if not shares:
         return Interval(mean, mean - quantile * spread.error, mean + quantile * spread.error, x.size)
@@ -69,8 +66,8 @@ def paired_difference(
     One pair won and one lost are added before the variance is taken, so that a handful of equal pairs proves nothing;
     with clusters each added pair is a cluster of its own and the variance is cluster-robust.
     """
-    _check_confidence(confidence)
-    x, y = _floats(a), _floats(b)
+    check_confidence(confidence)
+    x, y = floats(a), floats(b)
     if x.size != y.size:
         raise UserError(f"paired values must be equally many, found {x.size} and {y.size}")
     if min(x.min(), y.min()) < 0 or max(x.max(), y.max()) > 1:
@@ -80,7 +77,7 @@ def paired_difference(
     if clusters is None:
         error, quantile = math.sqrt(float(padded.var()) / padded.size), float(special.ndtri(0.5 + confidence / 2))
     else:
-        codes = _codes(clusters, d.size)
+        codes = codes_of(clusters, d.size)
         num = int(codes.max()) + 1
         error = _spread(padded, np.concatenate([codes, [num, num + 1]])).error
         quantile = _t_quantile(num, confidence)
@@ -97,9 +94,9 @@ def bootstrap_interval(
     seed: int = 0,
 ) -> Interval:
     """The mean with a percentile bootstrap over whole clusters; equal seeds give equal bounds."""
-    _check_confidence(confidence)
-    x = _floats(values)
-    codes = _codes(clusters, x.size)
+    check_confidence(confidence)
+    x = floats(values)
+    codes = codes_of(clusters, x.size)
     sums, sizes = np.bincount(codes, weights=x), np.bincount(codes)
     draws = np.random.default_rng(seed).multinomial(sums.size, np.full(sums.size, 1 / sums.size), size=num_draws)
     means = (draws @ sums) / (draws @ sizes)
@@ -107,30 +104,12 @@ def bootstrap_interval(
     return Interval(float(x.mean()), float(low), float(high), x.size)
 
 
-def mcnemar_exact(wins: int, losses: int, alternative: Literal["two-sided", "greater"] = "two-sided") -> float:
-    """p-value of `wins` against `losses` among discordant pairs under a fair coin; "greater" asks for more wins."""
-    _check_counts(wins, losses)
-    reached = wins if alternative == "greater" else max(wins, losses)
-    tail = 1.0 if reached == 0 else float(special.bdtrc(reached - 1, wins + losses, 0.5))
-    return tail if alternative == "greater" else min(1.0, 2 * tail)
-
-
-def log_e_mcnemar(wins: int, losses: int, prior: float = E_PRIOR) -> float:
-    """Natural log of the sequential McNemar e-value: one may look after every pair and act once it passes log(1 / alpha).
-
-    Mixture of Beta(prior, prior) over the share of wins. Source: Ramdas et al. 2210.01948; research/flywheel.md section 6.
-    """
-    _check_counts(wins, losses)
-    grown: Any = special.betaln(prior + wins, prior + losses) - special.betaln(prior, prior)
-    return float(grown) + (wins + losses) * math.log(2)
-
-
 class _Spread(NamedTuple):
     error: float
     num_clusters: int
 
 
-def _spread(x: Floats, codes: NDArray[np.int64]) -> _Spread:
+def _spread(x: Floats, codes: Codes) -> _Spread:
     """Cluster-robust standard error of the mean, with the usual G / (G - 1) for few clusters."""
     residuals = np.bincount(codes, weights=x - x.mean())
     num = residuals.size
@@ -148,32 +127,3 @@ def _score_bounds(mean: float, n: float, quantile: float) -> tuple[float, float]
 
 def _t_quantile(num_clusters: int, confidence: float) -> float:
     return float(special.stdtrit(max(1, num_clusters - 1), 0.5 + confidence / 2))
-
-
-def _floats(values: Sequence[float]) -> Floats:
-    x = np.asarray(values, dtype=np.float64)
-    if x.ndim != 1 or x.size == 0:
-        raise UserError("statistics need at least one value in a flat list")
-    if not np.all(np.isfinite(x)):
-        raise UserError("statistics need finite values; found nan or infinity")
-    return x
-
-
-def _codes(clusters: Sequence[Hashable] | None, size: int) -> NDArray[np.int64]:
-    """Clusters as 0..G-1 in order of first appearance; every value its own cluster when there are none."""
-    if clusters is None:
-        return np.arange(size)
-    if len(clusters) != size:
-        raise UserError(f"clusters must name every value: {len(clusters)} names for {size} values")
-    seen: dict[Hashable, int] = {}
-    return np.array([seen.setdefault(name, len(seen)) for name in clusters], dtype=np.int64)
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise UserError(f"confidence must lie between 0 and 1, found {confidence}")
-
-
-def _check_counts(wins: int, losses: int) -> None:
-    if min(wins, losses) < 0:
-        raise UserError(f"wins and losses must be counts, found {wins} and {losses}")

@@ -1,0 +1,47 @@
+"""The one home of statistics: no torch, no files, nothing but numbers in and numbers out.
+
+intervals.py   means, shares and paired differences at a fixed number of values
+evalues.py     what may be looked at after every vote: e-values, several of them at once, the ratio of samples
+sequences.py   a confidence sequence on the paired difference, by betting
+rating.py      Bradley-Terry with covariates of style, and a leaderboard with intervals clustered by user
+flips.py       how few people would turn a verdict
+missing.py     who rated and who did not
+"""
+
+from feilun.stats.evalues import (
+    bonferroni,
+    e_bh,
+    e_bonferroni,
+    log_e_mcnemar,
+    log_e_paired,
+    log_e_sample_ratio,
+    mcnemar_exact,
+)
+from feilun.stats.flips import voters_to_add, voters_to_turn
+from feilun.stats.intervals import Interval, bootstrap_interval, mean_interval, paired_difference, wilson
+from feilun.stats.missing import RatingRates, rating_rates
+from feilun.stats.rating import Duel, Rank, leaderboard
+from feilun.stats.sequences import confidence_sequence
+
+__all__ = [
+    "Duel",
+    "Interval",
+    "Rank",
+    "RatingRates",
+    "bonferroni",
+    "bootstrap_interval",
+    "confidence_sequence",
+    "e_bh",
+    "e_bonferroni",
+    "leaderboard",
+    "log_e_mcnemar",
+    "log_e_paired",
+    "log_e_sample_ratio",
+    "mcnemar_exact",
+    "mean_interval",
+    "paired_difference",
+    "rating_rates",
+    "voters_to_add",
+    "voters_to_turn",
+    "wilson",
+]
