@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -157,56 +156,6 @@ def test_a_bad_write_spoils_no_other_of_its_group(tmp_path: Path) -> None:
             thread.join()
         assert sorted(outcomes) == ["NotFound"] * 4 + ["recorded"] * 4
         assert len(store.events()) == 4
-
-
-WRITER = """
-import sys, threading
-from pathlib import Path
-from feilun.store import FeedbackRequest, Store
-store = Store.open(Path(sys.argv[1]))
-lock = threading.Lock()
-def work(name):
-    for i in range(10**6):
-        request = FeedbackRequest(principal="p", target_id="c1", kind="comment", value=f"{name}/{i}", idempotency_key=f"{name}/{i}")
-        result = store.record_feedback(request)
-        with lock:
-            print(result.id, f"{name}/{i}", flush=True)
-for k in range(4):
-    threading.Thread(target=work, args=(f"{sys.argv[2]}-{k}",)).start()
-"""
-
-
-def start_writer(home: Path, name: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-c", WRITER, str(home), name], stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def test_what_a_killed_writer_was_told_is_there_once(tmp_path: Path) -> None:
-    with Store.open(tmp_path) as store:
-        add_completion(store)
-    writers = [start_writer(tmp_path, name) for name in ("one", "two")]
-    told: dict[str, str] = {}
-    for writer, lines in zip(writers, (60, 90), strict=True):
-        assert writer.stdout is not None
-        told.update(line.split() for line in (writer.stdout.readline() for _ in range(lines)))  # type: ignore[misc]
-    for writer in writers:
-        writer.send_signal(signal.SIGKILL)
-    for writer in writers:
-        rest, _ = writer.communicate()
-        told.update(line.split() for line in rest.splitlines(keepends=True) if line.endswith("\n"))  # type: ignore[misc]
-        assert writer.returncode == -signal.SIGKILL
-    with Store.open(tmp_path) as store:
-        events = store.events()
-        assert len({event.value for event in events}) == len(events)
-        stored = {event.id: event.value for event in events}
-        assert len(told) >= 150
-        assert {event_id: stored.get(event_id) for event_id in told} == told
-        some_id, some_key = next(iter(told.items()))
-        again = store.record_feedback(comment(some_key, key=some_key))
-        assert (again.id, again.status) == (some_id, "duplicate")
-    with sqlite3.connect(tmp_path / "feilun.db") as raw:
-        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    raw.close()
 
 
 def test_a_full_disk_is_said_and_nothing_is_half_stored(tmp_path: Path) -> None:

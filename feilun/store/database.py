@@ -6,7 +6,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +18,7 @@ from feilun.store.migrations import migrate
 from feilun.store.rows import StoreError, StoreUnavailable
 
 T = TypeVar("T")
+G = TypeVar("G")
 
 MAX_GROUP = 512
 READ_CONNECTIONS = 16
@@ -25,16 +27,22 @@ WAL_RETRY_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Job(Generic[T]):
-    """A write that waits for the next commit."""
+    """A write that waits for the next commit. wake: released when it is done, or when its thread is to lead the next commit."""
 
-    work: Callable[[sa.Connection], T]
+    work: Callable[[sa.Connection, list[Any]], list[T]]
+    given: Any = None
     done: bool = False
+    leads: bool = False
     result: T | None = None
     error: BaseException | None = None
+    wake: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
 
 class Database:
-    """`write` returns after the commit that holds it: writers that wait together share one transaction and one flush to disk."""
+    """`write` returns after the commit that holds it: writers that wait together share one transaction and one flush to disk.
+
+    One of the waiting threads leads: it commits all that wait, wakes them, and hands over to one that came meanwhile.
+    """
 
     def __init__(self, path: Path, engine: sa.Engine) -> None:
         self._path = path
@@ -43,6 +51,7 @@ class Database:
         self._writers = engine.execution_options(feilun_write=True)
         self._queue: list[Job[Any]] = []
         self._queue_lock = threading.Lock()
+        self._is_led = False
         self._commit_lock = threading.Lock()
 
     @classmethod
@@ -74,25 +83,68 @@ class Database:
             raise unavailable(self._path, error) from error
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a transaction; its error undoes it alone, and a failed commit is everybody's error."""
+        """Run `work` in a transaction; its error undoes it alone, and a failed commit is everybody's error.
+
+        `work` may run twice, and then only the second run counts: it must change nothing but the database.
+        """
+        return self._do(Job(lambda connection, _: [work(connection)]))
+
+    def write_among(self, work: Callable[[sa.Connection, list[G]], list[T]], given: G) -> T:
+        """As `write`, but where several wait with this same `work`, it is called once with all that they were given."""
+        return self._do(Job(work, given))
+
+    def _do(self, job: Job[T]) -> T:
         self._check_process()
-        job = Job(work)
         with self._queue_lock:
             self._queue.append(job)
-        with self._commit_lock:
-            while not job.done:
-                self._commit_group()
+            job.leads, self._is_led = not self._is_led, True
+        if not job.leads:
+            self._wait(job)
+        if not job.done:
+            self._lead()
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]
 
-    def _commit_group(self) -> None:
-        with self._queue_lock:
-            group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
+    def _wait(self, job: Job[Any]) -> None:
         try:
-            with self._writers.begin() as connection:
-                for job in group:
-                    _run(job, connection)
+            job.wake.acquire()
+        except BaseException:
+            # Interrupted: it waits no more, so it must neither be committed unseen nor be counted on to lead.
+            with self._queue_lock:
+                if job in self._queue:
+                    self._queue.remove(job)
+                if job.leads and not job.done:
+                    self._hand_over()
+            raise
+
+    def _lead(self) -> None:
+        """Commit what waits, the own job among it."""
+        group: list[Job[Any]] = []
+        try:
+            with self._commit_lock:
+                with self._queue_lock:
+                    group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
+                self._commit(group)
+        finally:
+            with self._queue_lock:
+                self._hand_over()
+            for job in group:
+                job.wake.release()
+
+    def _hand_over(self) -> None:
+        """Under the queue's lock: the longest-waiting job's thread leads next."""
+        self._is_led = bool(self._queue)
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].wake.release()
+
+    def _commit(self, group: list[Job[Any]]) -> None:
+        try:
+            if not self._commit_at_once(group):
+                with self._writers.begin() as connection:
+                    for job in group:
+                        _run(job, connection)
             for job in group:
                 job.done = True
         except DBAPIError as error:
@@ -103,6 +155,22 @@ class Database:
                 group, StoreUnavailable(f"{self._path}: interrupted by {type(error).__name__} before the commit was confirmed; try again")
             )
             raise
+
+    def _commit_at_once(self, group: list[Job[Any]]) -> bool:
+        """All of them without a savepoint each, which costs as much as a write; False, and nothing written, where one of them fails."""
+        try:
+            with self._writers.begin() as connection:
+                for work, jobs in groupby(group, key=lambda job: job.work):
+                    same = list(jobs)
+                    for job, result in zip(same, work(connection, [job.given for job in same]), strict=True):
+                        job.result = result
+            return True
+        except DBAPIError as error:
+            if not isinstance(error.orig, sqlite3.IntegrityError):
+                raise
+            return False
+        except Exception:
+            return False  # the second run, with savepoints, tells whose error it is
 
     def shed_old_pages(self) -> None:
         """Move the write-ahead log into the file and truncate it, so that erased text is in neither. Readers may delay it."""
@@ -117,7 +185,7 @@ class Database:
 def _run(job: Job[Any], connection: sa.Connection) -> None:
     savepoint = connection.begin_nested()
     try:
-        job.result, job.error = job.work(connection), None
+        (job.result,), job.error = job.work(connection, [job.given]), None
         savepoint.commit()
     except DBAPIError as error:
         if not isinstance(error.orig, sqlite3.IntegrityError):

@@ -1,8 +1,8 @@
 """Feedback events: checked, appended, never changed (but emptied by an erasure)."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,7 @@ OUTCOMES = ("win", "tie", "both_bad")
 IMPLICIT = ("copy", "regenerate", "abandon")
 MAX_CHARACTERS = 100_000
 MAX_KEY_CHARACTERS = 255
+WHOLE = -1  # the place of a completion itself beside those of its answers
 
 
 def check(request: FeedbackRequest) -> None:
@@ -63,28 +64,101 @@ def _check_implicit(value: Any) -> None:
         raise InvalidFeedback(f'implicit value must be {{"name": "{"|".join(IMPLICIT)}", "n": 1 or more}}')
 
 
-def record(connection: sa.Connection, request: FeedbackRequest) -> FeedbackResult:
-    earlier = _earlier(connection, request)
-    if earlier is not None:
-        return FeedbackResult(earlier, "duplicate")
-    parent = _own_parent(connection, request, request.target_id, request.target_index)
-    takes_back = request.value is None
-    if request.kind == "choice" and not takes_back:
-        _check_siblings(connection, request, parent)
-    if request.supersedes is not None:
-        _check_superseded(connection, request, request.supersedes)
+class About(NamedTuple):
+    """An answer that feedback may be about; `address` of what was said, `parent` of what it replies to."""
+
+    principal: str
+    thread_id: str
+    parent: str
+    address: str | None
+
+
+Target = tuple[str, int]
+
+
+def record(connection: sa.Connection, requests: Sequence[FeedbackRequest]) -> list[FeedbackResult]:
+    """Append one event a request, in their order. What one is refused for is raised, and then none of them is to be kept.
+
+    All that is asked of the tables is asked once for all: a statement costs as much for thirty rows as for one.
+    """
+    answers, keyed = _answers(connection, requests), _keyed(connection, requests)
+    rows: list[dict[str, Any]] = []
+    results = []
+    for request in requests:
+        hashed, key = body_hash(request), (request.principal, request.idempotency_key)
+        if key in keyed:
+            results.append(_again(request, hashed, *keyed[key]))
+            continue
+        about = _own(request, (request.target_id, request.target_index), answers)
+        if request.kind == "choice" and request.value is not None:
+            _check_siblings(request, about.parent, answers)
+        if request.supersedes is not None:
+            _append(connection, rows)  # it may be one of these
+            _check_superseded(connection, request, request.supersedes)
+        rows.append(_row_of(request, hashed))
+        if request.kind == "edit" and request.value is not None:
+            _index(connection, request, about, rows[-1])
+        if request.idempotency_key is not None:
+            keyed[key] = (rows[-1]["id"], hashed)
+        results.append(FeedbackResult(rows[-1]["id"], "recorded" if request.supersedes is None else "superseded"))
+    _append(connection, rows)
+    return results
+
+
+def _answers(connection: sa.Connection, requests: Iterable[FeedbackRequest]) -> dict[Target, About]:
+    """Every answer of the completions that the requests name."""
+    ids = {request.target_id for request in requests}
+    over = (request.value["over"] for request in requests if request.kind == "choice" and request.value is not None)
+    ids |= {item["id"] for items in over for item in items}
+    joined = completions.outerjoin(choices, choices.c.completion_id == completions.c.id)
+    about = (
+        completions.c.id,
+        completions.c.principal,
+        completions.c.thread_id,
+        completions.c.parent,
+        choices.c.choice_index,
+        choices.c.address,
+    )
+    wanted = sa.select(*about).select_from(joined).where(completions.c.id.in_(sorted(ids)), completions.c.erased == 0)
+    found: dict[Target, About] = {}
+    for completion_id, principal, thread_id, parent, index, address in connection.execute(wanted):
+        found[completion_id, WHOLE] = About(principal, thread_id, parent, None)
+        if index is not None:
+            found[completion_id, index] = About(principal, thread_id, parent, address)
+    return found
+
+
+def _keyed(connection: sa.Connection, requests: Iterable[FeedbackRequest]) -> dict[tuple[str, str | None], tuple[str, str]]:
+    """(id, hash of the body) of the events that bear the keys of these requests."""
+    keys = [(request.principal, request.idempotency_key) for request in requests if request.idempotency_key is not None]
+    if not keys:
+        return {}
+    same_key = sa.tuple_(events_table.c.principal, events_table.c.idempotency_key).in_(keys)
+    about = (events_table.c.principal, events_table.c.idempotency_key, events_table.c.id, events_table.c.body_hash)
+    return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(sa.select(*about).where(same_key))}
+
+
+def _again(request: FeedbackRequest, hashed: str, event_id: str, known_hash: str) -> FeedbackResult:
+    if known_hash != hashed:
+        raise KeyConflict(f"Idempotency-Key {request.idempotency_key!r} was used with another body (event {event_id}); use a new key")
+    return FeedbackResult(event_id, "duplicate")
+
+
+def _row_of(request: FeedbackRequest, hashed: str) -> dict[str, Any]:
     event_id = uuid7()
-    row = {
+    return {
         "id": event_id, "at": time.time(), "principal": request.principal, "target_id": request.target_id,
         "target_index": request.target_index, "kind": request.kind, "value": request.value, "reason": list(request.reason),
         "consent": str(request.consent), "slot": slot(request, event_id), "supersedes": request.supersedes,
-        "retracts": int(takes_back or (request.kind == "thumb" and request.value == 0)), "idempotency_key": request.idempotency_key,
-        "body_hash": body_hash(request), "erased": 0,
+        "retracts": int(request.value is None or (request.kind == "thumb" and request.value == 0)),
+        "idempotency_key": request.idempotency_key, "body_hash": hashed, "erased": 0,
     }  # fmt: skip
-    connection.execute(events_table.insert().values(row))
-    if request.kind == "edit" and not takes_back:
-        _index(connection, request, event_id)
-    return FeedbackResult(event_id, "recorded" if request.supersedes is None else "superseded")
+
+
+def _append(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(events_table.insert(), rows)
+        rows.clear()
 
 
 def slot(request: FeedbackRequest, event_id: str) -> str:
@@ -107,28 +181,17 @@ def body_hash(request: FeedbackRequest) -> str:
     )
 
 
-def _earlier(connection: sa.Connection, request: FeedbackRequest) -> str | None:
-    if request.idempotency_key is None:
-        return None
-    same_key = (events_table.c.principal == request.principal) & (events_table.c.idempotency_key == request.idempotency_key)
-    found = connection.execute(sa.select(events_table.c.id, events_table.c.body_hash).where(same_key)).first()
-    if found and found.body_hash != body_hash(request):
-        raise KeyConflict(f"Idempotency-Key {request.idempotency_key!r} was used with another body (event {found.id}); use a new key")
-    return found.id if found else None
-
-
-def _own_parent(connection: sa.Connection, request: FeedbackRequest, completion_id: str, index: int) -> str:
-    """Address of the message that an answer replies to; the one place that decides whose an answer is."""
-    wanted = sa.select(completions.c.principal, completions.c.parent).where(completions.c.id == completion_id, completions.c.erased == 0)
-    found = connection.execute(wanted).first()
-    if not found or _is_strangers(found.principal, request.principal):
+def _own(request: FeedbackRequest, target: Target, answers: Mapping[Target, About]) -> About:
+    """The answer; the one place that decides whose it is."""
+    completion_id, index = target
+    whole = answers.get((completion_id, WHOLE))
+    if whole is None or _is_strangers(whole.principal, request.principal):
         raise NotFound(f"no completion {completion_id!r}; the target is the id of an answer from this server")
-    if found.principal != request.principal:
+    if whole.principal != request.principal:
         raise NotYours(f"completion {completion_id!r} belongs to another user; feedback is given with the credential that asked")
-    one = sa.select(choices.c.address).where(choices.c.completion_id == completion_id, choices.c.choice_index == index)
-    if not connection.execute(one).first():
+    if index < 0 or target not in answers:
         raise NotFound(f"completion {completion_id!r} has no choice with index {index}")
-    return str(found.parent)
+    return answers[target]
 
 
 def _is_strangers(principal: str, speaker: str) -> bool:
@@ -136,14 +199,14 @@ def _is_strangers(principal: str, speaker: str) -> bool:
     return credential_of(principal) != credential_of(speaker)
 
 
-def _check_siblings(connection: sa.Connection, request: FeedbackRequest, parent: str) -> None:
+def _check_siblings(request: FeedbackRequest, parent: str, answers: Mapping[Target, About]) -> None:
     seen = {(request.target_id, request.target_index)}
     for item in request.value["over"]:
         other = (item["id"], item["index"])
         if other in seen:
             raise InvalidFeedback(f"choice names {other[0]!r} index {other[1]} twice; each answer stands once, the winner only in target")
         seen.add(other)
-        if _own_parent(connection, request, *other) != parent:
+        if _own(request, other, answers).parent != parent:
             raise InvalidFeedback(f"choice compares answers to different messages ({other[0]!r}); only siblings can be compared")
 
 
@@ -163,12 +226,10 @@ def _check_superseded(connection: sa.Connection, request: FeedbackRequest, event
             raise InvalidFeedback(f"event {event_id!r} itself took something back; give the feedback again instead")
 
 
-def _index(connection: sa.Connection, request: FeedbackRequest, event_id: str) -> None:
+def _index(connection: sa.Connection, request: FeedbackRequest, about: About, row: Mapping[str, Any]) -> None:
     """What an answer was corrected to can be searched as if it had been said."""
-    answer = (choices.c.completion_id == completions.c.id) & (choices.c.choice_index == request.target_index)
-    wanted = sa.select(choices.c.address, completions.c.thread_id).join(completions, answer).where(completions.c.id == request.target_id)
-    address, thread_id = connection.execute(wanted).one()
-    search.add(connection, request.principal, [search.Passage(address, thread_id, request.value, time.time(), event_id)])
+    assert about.address is not None
+    search.add(connection, request.principal, [search.Passage(about.address, about.thread_id, request.value, row["at"], row["id"])])
 
 
 def last_seq(connection: sa.Connection) -> int:

@@ -124,7 +124,7 @@ class Store:
     def record_feedback(self, request: FeedbackRequest) -> FeedbackResult:
         """Append one event; committed when it returns. Raises InvalidFeedback, NotFound, NotYours, KeyConflict."""
         feedback.check(request)
-        return self._database.write(lambda c: feedback.record(c, request))
+        return self._database.write_among(feedback.record, request)
 
     def events(self, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
         """The log in order of seq, superseded and erased events included."""
