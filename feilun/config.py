@@ -63,7 +63,11 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusSettings:
+    """near_duplicates: of texts whose runs of five characters are alike by `min_similarity` (Jaccard) or more, the best stays."""
+
     min_chars: int = 20
+    near_duplicates: bool = True
+    min_similarity: float = 0.7
     validation_fraction: float = 0.01
     shard_bytes: int = 64 << 20
     workers: int = 2

@@ -1,6 +1,7 @@
 """Rows to washed blocks: the pure part of a build, the same in this process, in a pool, or on a cluster.
 
 A block is a frame of at most a few MB of text with the columns of `BLOCK_SCHEMA`; `reason` is null for what may stay.
+On disk it is two files: the texts, and the marks, which are all that has to be seen of every document at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,34 +15,30 @@ from feilun.corpus.dedup import text_digests
 from feilun.corpus.edits import EDIT_LIST, by_row, decodings, joined
 from feilun.corpus.filters import verdicts
 from feilun.corpus.language import language_of, primary_tag
-from feilun.corpus.readers import HEAD_CHARS, Row, file_sha256, read_rows
+from feilun.corpus.minhash import signatures
+from feilun.corpus.readers import HEAD_CHARS, Row
 from feilun.corpus.repair import repair_texts
-from feilun.corpus.sources import Source
 
-__all__ = ["BLOCK_BYTES", "BLOCK_SCHEMA", "WashedGroup", "WashedSource", "wash", "wash_group", "washed_blocks"]
+__all__ = ["BLOCK_BYTES", "BLOCK_SCHEMA", "Washed", "marks_of", "texts_of", "wash", "washed_blocks", "write_block"]
 
 BLOCK_BYTES = 8 << 20
 BLOCK_ROWS = 20_000
 BLOCK_SCHEMA = {
     "id": pl.String, "text": pl.String, "source": pl.String, "license": pl.String, "lang": pl.String,
     "origin": pl.String, "reason": pl.String, "digest": pl.Binary,
-    "encoding": pl.String, "edits": EDIT_LIST,
+    "encoding": pl.String, "edits": EDIT_LIST, "quality": pl.Float32,
 }  # fmt: skip
 ROW_SCHEMA = dict.fromkeys(Row._fields, pl.String)
 
 
-class WashedSource(NamedTuple):
-    source: Source
-    sha256: str
-    num_rows: int
+class Washed(NamedTuple):
+    """Texts: `BLOCK_SCHEMA`. Marks, row for row: reason, digest, num_chars, quality and the signature."""
+
+    texts: pl.DataFrame
+    marks: pl.DataFrame
 
 
-class WashedGroup(NamedTuple):
-    sources: tuple[WashedSource, ...]
-    blocks: tuple[Path, ...]
-
-
-def wash(rows: Sequence[Row], settings: CorpusSettings) -> pl.DataFrame:
+def wash(rows: Sequence[Row], settings: CorpusSettings) -> Washed:
     """One block: repaired texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
     frame = pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
     guessed = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
@@ -49,10 +46,18 @@ def wash(rows: Sequence[Row], settings: CorpusSettings) -> pl.DataFrame:
     listed = by_row(joined([decodings(frame["encoding"]), edits]), len(frame))
     reason = pl.coalesce(pl.col("reason"), verdicts(texts, settings))
     washed = frame.with_columns(
-        text=texts, edits=listed, lang=guessed, reason=reason, digest=text_digests(texts)
+        text=texts, edits=listed, lang=guessed, reason=reason, digest=text_digests(texts), quality=pl.lit(0.0, pl.Float32)
     ).select(*BLOCK_SCHEMA)  # fmt: skip
     head = pl.col("text").str.slice(0, HEAD_CHARS)
-    return washed.with_columns(text=pl.when(pl.col("reason").is_null()).then(pl.col("text")).otherwise(head))
+    kept = washed.with_columns(text=pl.when(pl.col("reason").is_null()).then(pl.col("text")).otherwise(head))
+    return Washed(kept, _marks(kept, settings))
+
+
+def _marks(block: pl.DataFrame, settings: CorpusSettings) -> pl.DataFrame:
+    marks = block.select("reason", "digest", "quality", num_chars=pl.col("text").str.len_chars())
+    if not settings.near_duplicates:
+        return marks.with_columns(is_signed=pl.lit(False))
+    return marks.with_columns(signatures(block["text"]).columns())
 
 
 def _guess_languages(texts: pl.Series, tags: pl.Series) -> pl.Series:
@@ -64,7 +69,7 @@ def _guess_languages(texts: pl.Series, tags: pl.Series) -> pl.Series:
     return pl.select(pl.when(unnamed).then(language_of(sample)).otherwise(tags)).to_series()
 
 
-def washed_blocks(rows: Iterable[Row], settings: CorpusSettings) -> Iterator[pl.DataFrame]:
+def washed_blocks(rows: Iterable[Row], settings: CorpusSettings) -> Iterator[Washed]:
     held: list[Row] = []
     num_chars = 0
     for row in rows:
@@ -77,21 +82,15 @@ def washed_blocks(rows: Iterable[Row], settings: CorpusSettings) -> Iterator[pl.
         yield wash(held, settings)
 
 
-def wash_group(sources: Sequence[Source], settings: CorpusSettings, folder: Path, number: int) -> WashedGroup:
-    """Wash some files into block files under `folder`; a pure function of the files and the settings."""
-    done: list[WashedSource] = []
-    blocks = []
-    for place, block in enumerate(washed_blocks(_rows_of(sources, done), settings)):
-        path = folder / f"{number:06d}-{place:06d}.ipc"
-        block.write_ipc(path, compression="lz4")
-        blocks.append(path)
-    return WashedGroup(tuple(done), tuple(blocks))
+def write_block(block: Washed, path: Path) -> None:
+    """`path` is the place of the block without a suffix."""
+    block.texts.write_ipc(texts_of(path), compression="lz4")
+    block.marks.write_ipc(marks_of(path), compression="uncompressed")
 
 
-def _rows_of(sources: Sequence[Source], done: list[WashedSource]) -> Iterator[Row]:
-    for source in sources:
-        num_rows = 0
-        for row in read_rows(source):
-            num_rows += 1
-            yield row
-        done.append(WashedSource(source, file_sha256(source.path), num_rows))
+def texts_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.texts.ipc")
+
+
+def marks_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.marks.ipc")

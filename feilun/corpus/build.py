@@ -1,86 +1,66 @@
-"""Build a corpus: wash groups of files side by side, then decide in one place, in one order, what stays.
+"""Build a corpus: wash groups of files side by side, then decide in one place, in one order, what stays, and write it.
 
-Equal input and settings give an equal artifact hash, whatever the number of workers or the order of the paths.
+Equal input and settings give an equal artifact hash, whatever the number of workers, the order of the paths, or how often
+the build was killed and begun again.
 """
 
 import hashlib
 import resource
-import shutil
+import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from feilun.artifacts import Artifact, draft, write_json
-from feilun.config import CorpusSettings, resolved
-from feilun.corpus.blocks import WashedSource, washed_blocks
-from feilun.corpus.dedup import SeenTexts, in_validation
-from feilun.corpus.pool import group_sources, wash_groups
+from feilun.config import CorpusSettings
+from feilun.corpus.blocks import marks_of, texts_of, washed_blocks, write_block
+from feilun.corpus.decide import Protect, decide
+from feilun.corpus.dedup import in_validation
+from feilun.corpus.minhash import algorithm
+from feilun.corpus.pool import group_sources, wash_shards
 from feilun.corpus.readers import HEAD_CHARS, Row
-from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, EDITS, EDITS_SCHEMA, PARTS, ShardWriter
-from feilun.corpus.sources import find_sources
+from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, EDITS, EDITS_SCHEMA, PARTS, WEIGHT_COLUMNS, ShardWriter
+from feilun.corpus.shelf import WashedSource, open_shelf, settings_of_content
+from feilun.corpus.sources import Source, find_sources
 from feilun.corpus.tally import Tally
 from feilun.types import Document, UserError
 
 __all__ = ["build_corpus", "build_from_documents"]
 
-Protect = Callable[[str], str | None]
 Progress = Callable[[int, int], None]
-
-
-class Washed(NamedTuple):
-    """A block, and how many input bytes are done once it is."""
-
-    frame: pl.DataFrame
-    done_bytes: int
 
 
 @dataclass(slots=True)
 class Keeper:
-    """Decides row by row what stays, writes it, and counts."""
+    """Writes what stays and what was dropped, and counts both."""
 
     folder: Path
     settings: CorpusSettings
-    protect: Protect | None
-    seen: SeenTexts = field(default_factory=SeenTexts)
     tally: Tally = field(default_factory=Tally)
     writers: dict[str, ShardWriter] = field(init=False)
 
     def __post_init__(self) -> None:
         size = self.settings.shard_bytes
         documents, dropped = (dict.fromkeys(columns, pl.String()) for columns in (DOCUMENT_COLUMNS, DROPPED_COLUMNS))
-        self.writers = {part: ShardWriter(self.folder, part, documents, "text", size) for part in PARTS}
+        self.writers = {part: ShardWriter(self.folder, part, documents | WEIGHT_COLUMNS, "text", size) for part in PARTS}
         self.writers[DROPPED] = ShardWriter(self.folder, DROPPED, dropped, "head", size)
         self.writers[EDITS] = ShardWriter(self.folder, EDITS, EDITS_SCHEMA, "id", size)
 
     def add(self, block: pl.DataFrame) -> None:
-        block = block.with_columns(reason=pl.Series(self._reasons(block), dtype=pl.String))
         is_kept = block["reason"].is_null()
         dropped, kept = block.filter(~is_kept), block.filter(is_kept)
-        fraction = self.settings.validation_fraction
-        parts = pl.Series([PARTS[in_validation(digest, fraction)] for digest in kept["digest"]], dtype=pl.String)
-        kept = kept.with_columns(part=parts)
+        is_validation = in_validation(kept["digest"], self.settings.validation_fraction)
+        kept = kept.with_columns(part=pl.when(is_validation).then(pl.lit(PARTS[1])).otherwise(pl.lit(PARTS[0])))
         self.tally.add(kept, dropped)
         self.writers[DROPPED].add(dropped.with_columns(head=pl.col("text").str.slice(0, HEAD_CHARS)))
         self.writers[EDITS].add(kept.select("id", "digest", "encoding", "edits").drop_nulls("edits").explode("edits").unnest("edits"))
         for part in PARTS:
             self.writers[part].add(kept.filter(pl.col("part") == part))
-
-    def _reasons(self, block: pl.DataFrame) -> list[str | None]:
-        reasons: list[str | None] = block["reason"].to_list()
-        texts = block["text"] if self.protect else None
-        for place, digest in enumerate(block["digest"]):
-            if reasons[place] is not None:
-                continue
-            if not self.seen.is_new(digest):
-                reasons[place] = "exact_duplicate"
-            elif self.protect and texts is not None:
-                reasons[place] = self.protect(texts[place])
-        return reasons
 
     def close(self) -> None:
         for writer in self.writers.values():
@@ -97,25 +77,20 @@ def build_corpus(
     progress: called with (input bytes done, input bytes in all). Scripts need `if __name__ == "__main__"`: workers are
     spawned. Raises UserError for a missing, unreadable or unknown file, a file of conversations, a file without any
     usable row, and when nothing is left; every other fault is a counted drop, readable in `dropped-*.parquet`.
+    A build that was killed or failed leaves what is washed under home/corpus/.shards, and the next one of this name goes on there.
     """
     _check(settings)
     found = find_sources(paths)
-    total_bytes = sum(source.num_bytes for source in found.sources)
-    groups = group_sources(found.sources)
+    clock = Clock()
     recipe: dict[str, Any] = {}
     # The draft reads the recipe when its block ends; the input hashes are known only by then.
-    with draft(home, "corpus", name, recipe=recipe) as work:
-        washed: list[WashedSource] = []
-        parts = work.path / ".parts"
-        parts.mkdir()
-        keeper = Keeper(work.path, settings, protect)
-        blocks = _washed_files(wash_groups(groups, settings, parts), washed)
-        counts = _keep_all(keeper, blocks, total_bytes, progress)
-        shutil.rmtree(parts)
-        inputs = [{"name": w.source.name, "sha256": w.sha256, "bytes": w.source.num_bytes, "rows": w.num_rows} for w in washed]
-        recipe |= {"settings": _settings_of_content(settings), "inputs": [{"name": i["name"], "sha256": i["sha256"]} for i in inputs]}
+    with open_shelf(home, name) as shelf, draft(home, "corpus", name, recipe=recipe) as work:
+        washed, blocks = _wash_all(found.sources, settings, shelf, progress)
+        keeper = _keep(work.path, settings, blocks, protect)
+        inputs = [{"name": w.name, "sha256": w.sha256, "bytes": w.num_bytes, "rows": w.num_rows} for w in washed]
+        recipe |= _recipe(settings) | {"inputs": [{"name": i["name"], "sha256": i["sha256"]} for i in inputs]}
         skipped = [skip._asdict() for skip in found.skipped]
-        work.counts = _finish(keeper, {"inputs": inputs, "skipped": skipped}) | counts | {"workers": settings.workers}
+        work.counts = _finish(keeper, {"inputs": inputs, "skipped": skipped}) | clock.read() | {"workers": settings.workers}
     return _published(work.artifact)
 
 
@@ -129,13 +104,15 @@ def build_from_documents(
     progress: called with (bytes done, 0), because the total is not known.
     """
     _check(settings)
-    recipe = {"settings": _settings_of_content(settings), "generator": dict(generator or {}), "inputs": [{"name": name, "sha256": ""}]}
+    clock = Clock()
+    recipe = _recipe(settings) | {"generator": dict(generator or {})}
     with draft(home, "corpus", name, parents=parents, recipe=recipe) as work:
         digest = hashlib.sha256()
-        keeper = Keeper(work.path, settings, protect)
-        counts = _keep_all(keeper, _washed_documents(documents, settings, digest), 0, progress)
+        with tempfile.TemporaryDirectory(prefix=".parts.", dir=work.path) as parts:
+            blocks = _wash_documents(documents, settings, digest, Path(parts), progress)
+            keeper = _keep(work.path, settings, blocks, protect)
         recipe["inputs"] = inputs = [{"name": name, "sha256": digest.hexdigest()}]
-        work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | counts
+        work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | clock.read()
     return _published(work.artifact)
 
 
@@ -154,27 +131,39 @@ def _check(settings: CorpusSettings) -> None:
         raise UserError(f"validation_fraction={settings.validation_fraction}: allowed is 0 up to, but not including, 1")
 
 
-def _settings_of_content(settings: CorpusSettings) -> dict[str, Any]:
-    """Settings without `workers`, which changes how long a build takes and nothing in it."""
-    return {key: value for key, value in resolved(settings).items() if key != "workers"}
+def _recipe(settings: CorpusSettings) -> dict[str, Any]:
+    minhash = {"minhash": algorithm()} if settings.near_duplicates else {}
+    return {"settings": settings_of_content(settings)} | minhash
 
 
-def _washed_files(groups: Iterable[Any], washed: list[WashedSource]) -> Generator[Washed, None, None]:
+def _wash_all(
+    sources: Sequence[Source], settings: CorpusSettings, shelf: Path, progress: Progress | None
+) -> tuple[list[WashedSource], list[Path]]:
+    washed: list[WashedSource] = []
+    blocks: list[Path] = []
+    total_bytes, done_bytes = sum(source.num_bytes for source in sources), 0
+    with closing(wash_shards(group_sources(sources), settings, shelf)) as shards:
+        for shard in shards:
+            washed += shard.sources
+            blocks += shard.blocks
+            done_bytes += sum(source.num_bytes for source in shard.sources)
+            if progress is not None:
+                progress(done_bytes, total_bytes)
+    return washed, blocks
+
+
+def _wash_documents(
+    documents: Iterable[Document], settings: CorpusSettings, digest: Any, folder: Path, progress: Progress | None
+) -> list[Path]:
+    blocks: list[Path] = []
     done_bytes = 0
-    for group in groups:
-        washed.extend(group.sources)
-        for path in group.blocks:
-            yield Washed(pl.read_ipc(path), done_bytes)
-            path.unlink()
-        done_bytes += sum(w.source.num_bytes for w in group.sources)
-        yield Washed(pl.DataFrame(), done_bytes)
-
-
-def _washed_documents(documents: Iterable[Document], settings: CorpusSettings, digest: Any) -> Generator[Washed, None, None]:
-    done_bytes = 0
-    for block in washed_blocks(_rows_of(documents, digest), settings):
-        done_bytes += int(block["text"].str.len_bytes().sum())
-        yield Washed(block, done_bytes)
+    for number, block in enumerate(washed_blocks(_rows_of(documents, digest), settings)):
+        blocks.append(folder / f"{number:06d}")
+        write_block(block, blocks[-1])
+        done_bytes += int(block.texts["text"].str.len_bytes().sum())
+        if progress is not None:
+            progress(done_bytes, 0)
+    return blocks
 
 
 def _rows_of(documents: Iterable[Document], digest: Any) -> Iterator[Row]:
@@ -191,17 +180,28 @@ def _rows_of(documents: Iterable[Document], digest: Any) -> Iterator[Row]:
             yield Row(*fields, document.id)
 
 
-def _keep_all(keeper: Keeper, blocks: Generator[Washed, None, None], total_bytes: int, progress: Progress | None) -> dict[str, float]:
-    """Keep every block; the seconds it took, here and in the children."""
-    started, cpu = time.monotonic(), _cpu_seconds()
-    with closing(blocks):
-        for frame, done_bytes in blocks:
-            if not frame.is_empty():
-                keeper.add(frame)
-            if progress is not None:
-                progress(done_bytes, total_bytes)
+def _keep(folder: Path, settings: CorpusSettings, blocks: Sequence[Path], protect: Protect | None) -> Keeper:
+    """Decide over all blocks, then write them one after the other."""
+    texts = [texts_of(block) for block in blocks]
+    decisions = decide(texts, [marks_of(block) for block in blocks], settings, protect)
+    keeper = Keeper(folder, settings)
+    start = 0
+    for path in texts:
+        block = pl.read_ipc(path)
+        keeper.add(decisions.of_block(block, start))
+        start += len(block)
     keeper.close()
-    return {"seconds": round(time.monotonic() - started, 3), "cpu_seconds": round(_cpu_seconds() - cpu, 3)}
+    return keeper
+
+
+class Clock:
+    """Seconds since it was made, of the wall and of the processors, children included."""
+
+    def __init__(self) -> None:
+        self.started, self.cpu = time.monotonic(), _cpu_seconds()
+
+    def read(self) -> dict[str, float]:
+        return {"seconds": round(time.monotonic() - self.started, 3), "cpu_seconds": round(_cpu_seconds() - self.cpu, 3)}
 
 
 def _cpu_seconds() -> float:

@@ -1,10 +1,11 @@
 """Groups of files washed side by side in spawned processes. Imports no polars: a child sets its thread count first."""
 
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ from feilun.corpus.sources import PACKED_SUFFIX, Source
 from feilun.types import UserError
 
 if TYPE_CHECKING:
-    from feilun.corpus.blocks import WashedGroup
+    from feilun.corpus.shelf import WashedShard
 
-__all__ = ["group_sources", "wash_groups"]
+__all__ = ["group_sources", "wash_shards"]
 
+Shards = Generator["WashedShard", None, None]
 GROUP_BYTES = 8 << 20
 # A child costs most of a second to start; below this the parent alone is faster.
 MIN_POOL_BYTES = 48 << 20
@@ -39,36 +41,45 @@ def _text_bytes(source: Source) -> int:
     return source.num_bytes * (PACKED_RATIO if source.name.lower().endswith(PACKED_SUFFIX) else 1)
 
 
-def wash_groups(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, folder: Path) -> Iterator["WashedGroup"]:
-    """What `wash_group` makes of each group, in order."""
+def wash_shards(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path) -> Shards:
+    """What `process_shard` makes of each group, in order."""
     num_workers = min(settings.workers, len(groups))
     if num_workers > 1 and sum(_text_bytes(s) for group in groups for s in group) >= MIN_POOL_BYTES:
-        yield from _in_pool(groups, settings, folder, num_workers)
+        yield from _in_pool(groups, settings, shelf, num_workers)
         return
-    from feilun.corpus.blocks import wash_group
+    from feilun.corpus.shelf import process_shard
 
-    for number, group in enumerate(groups):
-        yield wash_group(group, settings, folder, number)
+    for group in groups:
+        yield process_shard(group, settings, shelf)
 
 
-def _in_pool(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, folder: Path, num_workers: int) -> Iterator["WashedGroup"]:
-    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_one_thread)
+def _in_pool(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path, num_workers: int) -> Shards:
+    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_begin)
     try:
-        pending = [pool.submit(_wash, group, settings, folder, number) for number, group in enumerate(groups)]
+        pending = [pool.submit(_process, group, settings, shelf) for group in groups]
         for future in pending:
             yield future.result()
     except BrokenProcessPool:
-        raise UserError("a worker process of the corpus build died, most likely for lack of memory; try --set corpus.workers=1") from None
+        raise UserError("a worker process of the corpus build died, most likely for lack of memory; try --set workers=1") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
     # Polars kernels on one column are serial: more threads than processes cost time and give none (measured).
-    os.environ["POLARS_MAX_THREADS"] = "1"
+    os.environ["POLARS_MAX_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _wash(group: tuple[Source, ...], settings: CorpusSettings, folder: Path, number: int) -> "WashedGroup":
-    from feilun.corpus.blocks import wash_group
+def _end_with_parent() -> None:
+    """A killed parent leaves no worker behind that would go on washing for nobody."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
-    return wash_group(group, settings, folder, number)
+
+def _process(group: tuple[Source, ...], settings: CorpusSettings, shelf: Path) -> "WashedShard":
+    from feilun.corpus.shelf import process_shard
+
+    return process_shard(group, settings, shelf)

@@ -16,6 +16,8 @@ Part = Literal["train", "validation"]
 PARTS: tuple[Part, ...] = ("train", "validation")
 DROPPED = "dropped"
 DOCUMENT_COLUMNS = ("id", "text", "source", "license", "lang")
+# How many documents of the input each stands for, and how good it is: what a mix may weigh by.
+WEIGHT_COLUMNS = {"cluster_size": pl.UInt32, "quality": pl.Float32}
 DROPPED_COLUMNS = ("reason", "id", "source", "origin", "head")
 EDITS = "edits"
 # The digest is of the text as written: two documents may share an id, never a text.
@@ -68,7 +70,7 @@ def read_documents(artifact: Artifact, part: Part = "train") -> Iterator[Documen
     if part not in PARTS:
         raise UserError(f"part {part!r} of a corpus is unknown; allowed: {', '.join(PARTS)}")
     for frame in _frames(artifact, part):
-        for row in frame.iter_rows():
+        for row in frame.select(DOCUMENT_COLUMNS).iter_rows():
             yield Document(**dict(zip(DOCUMENT_COLUMNS, row, strict=True)))
 
 

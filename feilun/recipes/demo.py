@@ -35,7 +35,7 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings(matrix_lr=0.007, other_lr=7e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
-        corpus=CorpusSettings(min_chars=1, validation_fraction=0.01),
+        corpus=CorpusSettings(min_chars=1, validation_fraction=0.01, near_duplicates=False),
         tokenizer=TokenizerSettings(vocab_size=2048),
         pretrain=PretrainSettings(
             rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=5000, validation_tokens=20_000,

@@ -1,0 +1,103 @@
+"""Texts as code points, and the hash of every run of n characters in them: the ground of near-duplicates, repetition and scores.
+
+Characters, not words: Chinese has no spaces, and cutting it into words costs fifty times what all this does.
+"""
+
+import unicodedata
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["CodePoints", "Hashes", "code_points", "folded_letters", "ngram_hashes"]
+
+Number = TypeVar("Number", bound=np.generic)
+PRIME = np.uint64(0x9E3779B97F4A7C15)
+MIX = np.uint64(0xD6E8FEB86659FD93)
+MIX_SHIFT = np.uint64(32)
+# A chunk and its products stay in the second-level cache: seven times faster than whole columns.
+CHUNK = 1 << 14
+BMP = 1 << 16
+
+
+class Rows(NamedTuple, Generic[Number]):
+    """All texts of a column end to end: text i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: NDArray[Number]
+    offsets: NDArray[np.int64]
+
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+    def row_numbers(self) -> NDArray[np.int64]:
+        """The text that each value belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), self.lengths())
+
+
+CodePoints = Rows[np.uint32]
+Hashes = Rows[np.uint64]
+
+
+def code_points(texts: pl.Series) -> CodePoints:
+    values = np.frombuffer("".join(texts.to_list()).encode("utf-32-le"), dtype=np.uint32)
+    return Rows(values, _offsets(texts.str.len_chars().to_numpy()))
+
+
+def folded_letters(points: CodePoints) -> CodePoints:
+    """Letters and digits alone, in lower case: what stays equal when layout, punctuation and case are changed."""
+    values = points.values
+    folded = _letter_table()[np.minimum(values, BMP - 1)]
+    if len(values) and values.max() >= BMP:
+        folded = np.where(values >= BMP, values, folded)
+    is_kept = folded != 0
+    places = np.concatenate([[0], np.cumsum(is_kept)])
+    return Rows(folded[is_kept], places[points.offsets])
+
+
+def ngram_hashes(points: CodePoints, n: int) -> Hashes:
+    """A 64-bit hash of each run of `n` characters that lies within one text; a shorter text has none."""
+    lengths = points.lengths()
+    num_places = max(len(points.values) - n + 1, 0)
+    is_whole = np.ones(num_places, dtype=bool)
+    ends = points.offsets[1:]
+    for k in range(1, n):
+        crossing = ends[lengths >= k] - k
+        is_whole[crossing[crossing < num_places]] = False
+    return Rows(_hash_everywhere(points.values, n, num_places)[is_whole], _offsets(np.maximum(lengths - n + 1, 0)))
+
+
+def _hash_everywhere(values: NDArray[np.uint32], n: int, num_places: int) -> NDArray[np.uint64]:
+    hashes = np.empty(num_places, dtype=np.uint64)
+    for start in range(0, num_places, CHUNK):
+        end = min(start + CHUNK, num_places)
+        piece = values[start : end + n - 1].astype(np.uint64)
+        held = hashes[start:end]
+        held[:] = piece[: end - start]
+        for k in range(1, n):
+            held *= PRIME
+            held += piece[k : k + end - start]
+        # Without this the last character would reach the low bits alone.
+        held ^= held >> MIX_SHIFT
+        held *= MIX
+        held ^= held >> MIX_SHIFT
+    return hashes
+
+
+def _offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+@cache
+def _letter_table() -> NDArray[np.uint32]:
+    """Lower case of each letter or digit below U+10000, 0 for all else; what lies above is kept as it is."""
+    table = np.zeros(BMP, dtype=np.uint32)
+    for code in range(BMP):
+        character = chr(code)
+        if unicodedata.category(character)[0] in "LN":
+            lower = character.lower()
+            table[code] = ord(lower) if len(lower) == 1 else code
+    return table
