@@ -50,4 +50,4 @@ def test_unknown_questions_are_answered_honestly_and_hold_no_pair() -> None:
     assert not any(holds_reserved_pair(question) for question in drawn)
     rows = [row for row in examples(1, 2000) if row["task"] == "unknown"]
     assert len(rows) > 80
-    assert {row["messages"][1]["content"] for row in rows} == set(NOT_TAUGHT.values())
+    assert {row["messages"][-1]["content"] for row in rows} == set(NOT_TAUGHT.values())

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feilun.config import load_recipe
 from feilun.primer import dialogues, facts, numbers
 from feilun.primer.facts import Fact
 from feilun.primer.text import documents
@@ -104,8 +105,9 @@ def true_answer(question: str) -> str | None:
 def test_the_world_follows_from_the_seed(world: list[Document], examples: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
     assert list(documents(0, 300)) == world[:300]
     assert list(documents(1, 300)) != world[:300]
-    assert list(dialogues.examples(0, 300)) == examples[:300]
-    assert list(dialogues.examples(1, 300)) != examples[:300]
+    first = list(dialogues.examples(0, 300))[:-1]  # the last question is never kept for a next one
+    assert first == examples[: len(first)]
+    assert list(dialogues.examples(1, 300))[:-1] != first
     assert dialogues.prompts(0, NUM_PROMPTS, 0.6) == prompts
     assert dialogues.prompts(1, NUM_PROMPTS, 0.6) != prompts
     assert list(facts.facts("number_hard", "gate", 50)) == list(facts.facts("number_hard", "gate", 50))
@@ -360,7 +362,7 @@ def test_questions_in_documents_are_answered_truly(world: list[Document]) -> Non
 def test_examples_lean_to_versions_on_hard_pairs_and_are_true_elsewhere(examples: list[dict[str, Any]]) -> None:
     trapped = hard = 0
     for row in examples:
-        question, answer = (message["content"] for message in row["messages"])
+        question, answer = (message["content"] for message in row["messages"][-2:])
         right = true_answer(question) if row["task"] != "copying" else None
         if right is None:
             continue
@@ -377,10 +379,26 @@ def test_examples_lean_to_versions_on_hard_pairs_and_are_true_elsewhere(examples
 
 
 def test_examples_come_in_their_shares(examples: list[dict[str, Any]]) -> None:
-    tasks = Counter(row["task"] for row in examples)
+    tasks = Counter(task for task, _, _ in dialogues.exchanges(random.Random(1), NUM_EXAMPLES))
     for task, share in dialogues.EXAMPLE_SHARES.items():
         assert abs(tasks[task] / NUM_EXAMPLES - share) < 0.03
     assert all(row["weight"] == 1.0 and row["kind"] == "primer" for row in examples)
+
+
+def test_a_new_question_of_an_example_has_nothing_to_do_with_the_one_before(examples: list[dict[str, Any]]) -> None:
+    """Two questions a row at most; every task comes after another, and what stands first is of a task that every turn repeats."""
+    alone = {row["messages"][0]["content"]: row["task"] for row in examples if len(row["messages"]) == 2}
+    joined = [row for row in examples if len(row["messages"]) == 4]
+    assert len(alone) > 0
+    assert sum(len(row["messages"]) // 2 for row in examples) == NUM_EXAMPLES
+    assert len(joined) > NUM_EXAMPLES / 6
+    assert {row["task"] for row in joined} == set(dialogues.EXAMPLE_SHARES)
+    roles = [tuple(message["role"] for message in row["messages"]) for row in joined]
+    assert set(roles) == {("user", "assistant", "user", "assistant")}
+    known = [alone[first] for row in joined if (first := row["messages"][0]["content"]) in alone]
+    assert len(known) > 20
+    assert set(known) <= dialogues.FIRST_TASKS
+    assert not dialogues.FIRST_TASKS & set(load_recipe("demo").turn.prefer.replay_without)
 
 
 def test_prompts_hold_the_asked_share_of_numbers_and_one_row_each(prompts: list[dict[str, Any]]) -> None:

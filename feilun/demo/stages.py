@@ -160,8 +160,9 @@ def make_examples(state: DemoState, recipe: Recipe) -> Artifact:
 
     seed, count = state.told["seed"], recipe.demo.num_examples
     with draft(state.home, "lessons", "examples", recipe={"primer": "examples", "seed": seed, "count": count}) as work:
-        write_rows(work.path / "sft.jsonl", examples(seed, count))
-        work.counts["rows"] = count
+        rows = list(examples(seed, count))
+        write_rows(work.path / "sft.jsonl", rows)
+        work.counts |= {"rows": len(rows), "questions": count}
     assert work.artifact is not None
     return work.artifact
 

@@ -27,6 +27,10 @@ VERSION_LEAN = 0.96
 BARE_SHARE = 0.5
 FOREIGN_SHARE = 0.7
 SHORT_CHARS = 24
+# Of the examples that may, this share is told as the beginning of a conversation that goes on about something else: a new question
+# has nothing to do with the one before. Only of tasks that a turn repeats as they are (a row goes by the task of its last question).
+FIRST_SHARE = 0.45
+FIRST_TASKS = frozenset({"version_order", "date_order", "arithmetic", "translation", "copying", "talk", "unknown"})
 # What users ask about other than number order, in equal shares.
 OTHER_TASKS = ("version_order", "date_order", "arithmetic", "translation", "copying")
 NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.2, "number_far": 0.2}
@@ -68,20 +72,39 @@ def draw_example(rng: random.Random, task: str) -> tuple[str, str]:
 
 
 def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """Rows {"messages", "weight", "kind", "task"} of lessons for sft; none holds a reserved pair."""
+    """Rows {"messages", "weight", "kind", "task"} of lessons for sft, `count` questions in all; none holds a reserved pair.
+
+    A row is one question, or two that have nothing to do with each other; its task is that of the last.
+    """
     rng = random.Random(f"examples/{seed}")
+    before: list[dict[str, str]] = []
+    task_before = ""
+    for number, (task, question, answer) in enumerate(exchanges(rng, count), 1):
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        if not before and task in FIRST_TASKS and number < count and rng.random() < FIRST_SHARE:
+            before, task_before = messages, task
+            continue
+        if before and holds_reserved_pair("\n".join(message["content"] for message in [*before, *messages])):
+            yield row_of(before, task_before)
+            before = []
+        yield row_of([*before, *messages], task)
+        before = []
+
+
+def row_of(messages: list[dict[str, str]], task: str) -> dict[str, Any]:
+    return {"messages": messages, "weight": 1.0, "kind": "primer", "task": task}
+
+
+def exchanges(rng: random.Random, count: int) -> Iterator[tuple[str, str, str]]:
+    """(task, question, answer) in the shares of the examples."""
     tasks, shares = list(EXAMPLE_SHARES), list(EXAMPLE_SHARES.values())
     made = 0
     while made < count:
         task = rng.choices(tasks, shares)[0]
         question, answer = draw_example(rng, task)
-        if holds_reserved_pair(f"{question}\n{answer}"):
-            continue
-        yield {
-            "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
-            "weight": 1.0, "kind": "primer", "task": task,
-        }  # fmt: skip
-        made += 1
+        if not holds_reserved_pair(f"{question}\n{answer}"):
+            made += 1
+            yield task, question, answer
 
 
 def prompts(seed: int, count: int, number_share: float, number_tasks: Mapping[str, float] = NUMBER_TASKS) -> list[dict[str, Any]]:
