@@ -1,0 +1,131 @@
+"""Personal data and secrets out of texts: typed placeholders, checksums where a number has one, boundaries that hold beside Han.
+
+A look in Polars flags texts; only those enter Python. What is found never stands in a log: an edit keeps place and length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import polars as pl
+
+from feilun.corpus.edits import Edit, Edited, apply_to, edit_texts, joined, unedited, withheld
+from feilun.corpus.redact.addresses import find_private_addresses, find_public_addresses
+from feilun.corpus.redact.contacts import find_emails, find_qq, find_wechat
+from feilun.corpus.redact.kinds import Kind, spans_of
+from feilun.corpus.redact.numbers import find_bank_cards, find_companies, find_id_cards
+from feilun.corpus.redact.phones import PHONE_FLAG, find_phones
+from feilun.corpus.redact.secrets import SECRET_FLAG, find_secrets
+from feilun.types import UserError
+
+__all__ = ["KINDS", "RULE_PREFIX", "Redacted", "RedactionSettings", "redact", "redact_texts"]
+
+RULE_PREFIX = "pii_"
+LONG_NUMBER = r"(?:^|[^0-9A-Za-z_.])[1-9][0-9]{3}[0-9 -]{10,}[0-9Xx](?:[^0-9A-Za-z_]|$)"
+CODE_FLAG = r"(?:^|[^0-9A-Za-z_.])[1-9ANY][1-9A-GY][0-9]{6}[0-9A-Y]{10}(?:[^0-9A-Za-z_]|$)"
+MAIL_FLAG = r"[A-Za-z0-9_%+-]@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2}|[\[({（【] ?(?:at|AT|@) ?[\])}）】]"
+HANDLE_FLAG = r"[^A-Za-z0-9\n]{0,6}(?:[Ii][Dd])?[^A-Za-z0-9\n]{0,8}[A-Za-z1-9][A-Za-z0-9_-]{5}"
+WECHAT_FLAG = (
+    rf"(?:[微薇威Vv]信|加(?:我|个|個)?[vV薇微]|[Ww][Ee] ?[Cc][Hh][Aa][Tt]|[Ww][Ee][Ii][Xx][Ii][Nn]|[Vv][Xx]|[Ww][Xx]){HANDLE_FLAG}"
+)
+QQ_FLAG = r"(?:[Qq][Qq]|扣扣|企[鹅鵝])[^0-9\n]{0,12}[0-9一二三四五]?[^0-9\n]{0,8}[1-9][0-9]{4}"
+NUMBER_HINT = r"[0-9][0-9 -]{12}"
+MAIL_HINT = r"@|(?:at|AT) ?[\])}）】]"
+PHONE_HINT = r"[0-9(+（][0-9 ()（）.+-]{6}"
+IP_HINT = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{4}:[0-9A-Fa-f]{0,4}:"
+IP_FLAG = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23fF][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
+# Numbers and signs in full width are rare: such a text is looked through for every kind.
+WIDE_FLAG = r"[０-９][０-９ －-]{4}|＠"
+
+# In this order: an address before a number in it, a number with a check digit before one without.
+_KINDS = (
+    Kind(name="secret", placeholder="[SECRET]", flag=SECRET_FLAG, hint="", find=find_secrets),
+    Kind(name="email", placeholder="[EMAIL]", flag=MAIL_FLAG, hint=MAIL_HINT, find=find_emails),
+    Kind(name="id_card", placeholder="[ID_CARD]", flag=LONG_NUMBER, hint=NUMBER_HINT, find=find_id_cards),
+    Kind(
+        name="company",
+        placeholder="[COMPANY_CODE]",
+        flag=CODE_FLAG,
+        hint=r"[0-9]{6}[0-9A-Z]{10}",
+        find=find_companies,
+    ),
+    Kind(name="bank_card", placeholder="[BANK_CARD]", flag=LONG_NUMBER, hint=NUMBER_HINT, find=find_bank_cards),
+    Kind(name="wechat", placeholder="[WECHAT]", flag=WECHAT_FLAG, hint=WECHAT_FLAG, find=find_wechat),
+    Kind(name="qq", placeholder="[QQ]", flag=QQ_FLAG, hint=QQ_FLAG, find=find_qq),
+    Kind(name="phone", placeholder="[PHONE]", flag=PHONE_FLAG, hint=PHONE_HINT, find=find_phones),
+    Kind(name="ip", placeholder="[IP]", flag=IP_FLAG, hint=IP_HINT, find=find_public_addresses),
+    Kind(name="private_ip", placeholder="[IP]", flag=IP_FLAG, hint=IP_HINT, find=find_private_addresses),
+)
+KINDS = tuple(kind.name for kind in _KINDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactionSettings:
+    """Which kinds are taken out; an empty tuple takes out nothing."""
+
+    kinds: tuple[str, ...] = KINDS
+
+
+class Redacted(NamedTuple):
+    """A text without personal data, and how many of each kind were taken out (kinds without any are left out)."""
+
+    text: str
+    counts: dict[str, int]
+
+
+DEFAULT = RedactionSettings()
+
+
+def redact(text: str, settings: RedactionSettings = DEFAULT) -> Redacted:
+    """One text; equal to what `redact_texts` makes of it, without its look beforehand. Doing it again changes nothing."""
+    counts = {}
+    for kind in _chosen(settings):
+        if edits := _edits(kind, text):
+            text = apply_to(text, edits)
+            counts[kind.name] = len(edits)
+    return Redacted(text, counts)
+
+
+def redact_texts(texts: pl.Series, settings: RedactionSettings = DEFAULT) -> Edited:
+    """A column of texts with placeholders for personal data; a null stays null.
+
+    The rule of an edit is "pii_" and the kind. What stood there is not in the edits, only its length.
+    Raises UserError for a kind that is not known.
+    """
+    kinds = _chosen(settings)
+    flagged = _flagged(texts, kinds)
+    if not flagged.any():
+        return unedited(texts)
+    rows = flagged.arg_true()
+    chosen = texts.gather(rows)
+    wide = chosen.str.contains(WIDE_FLAG)
+    flags = {kind.name: chosen.str.contains(kind.flag) | wide for kind in kinds}
+    parts = []
+    for kind in kinds:
+        chosen, edits = edit_texts(chosen, flags[kind.name], RULE_PREFIX + kind.name, partial(_edits, kind))
+        parts.append(edits)
+    edits = withheld(joined(parts))
+    places = pl.arange(len(texts), eager=True, dtype=pl.UInt32).scatter(
+        rows, pl.arange(len(texts), len(texts) + len(rows), eager=True, dtype=pl.UInt32)
+    )
+    return Edited(pl.concat([texts, chosen]).gather(places), edits.with_columns(row=rows.gather(edits["row"])))
+
+
+def _flagged(texts: pl.Series, kinds: Sequence[Kind]) -> pl.Series:
+    """Where any of the kinds may be; one walk over the text, since most of it holds nothing."""
+    if not kinds:
+        return pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
+    distinct = dict.fromkeys([*(kind.flag for kind in kinds), WIDE_FLAG])
+    return texts.str.contains("|".join(f"(?:{flag})" for flag in distinct)).fill_null(False)
+
+
+def _edits(kind: Kind, text: str) -> list[Edit]:
+    return [Edit(start, text[start:end], kind.placeholder) for start, end in spans_of(kind, text)]
+
+
+def _chosen(settings: RedactionSettings) -> list[Kind]:
+    unknown = [name for name in settings.kinds if name not in KINDS]
+    if unknown:
+        raise UserError(f"kind of personal data {unknown[0]!r} is unknown; allowed: {', '.join(KINDS)}")
+    return [kind for kind in _KINDS if kind.name in settings.kinds]
