@@ -1,8 +1,10 @@
 """Feedback: events become lessons, weighed by how far their raters are believed. No torch, and no knowledge of numbers."""
 
+from feilun.feedback.curation import LessonRules, curate, may_teach
 from feilun.feedback.export import artifacts_to_rebuild, export_events
 from feilun.feedback.imports import import_lessons
-from feilun.feedback.lessons import LessonRules, build_lessons, curate, may_teach, rater_hash
+from feilun.feedback.lessons import build_lessons, rater_hash
+from feilun.feedback.raters import Raters
 from feilun.feedback.signals import SIGNALS, Signal
 from feilun.feedback.trust import RaterTrust, rater_trust
 
@@ -10,6 +12,7 @@ __all__ = [
     "SIGNALS",
     "LessonRules",
     "RaterTrust",
+    "Raters",
     "Signal",
     "artifacts_to_rebuild",
     "build_lessons",

@@ -5,8 +5,8 @@ Texts are compared as texts. Nothing here knows what a number is, let alone whic
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from feilun.store import CurrentVote
@@ -57,18 +57,41 @@ def is_about_taste(reason: Iterable[str]) -> bool:
     return bool(given) and given <= TASTE
 
 
-def opinions_of(votes: Iterable[CurrentVote]) -> list[Opinion]:
-    """The latest opinion of every rater on every answer, in order of seq."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Votes in order of seq, each text normalised once. prompts, answers: by vote id. opinions: each rater's latest on each answer."""
+
+    votes: tuple[CurrentVote, ...]
+    prompts: Mapping[str, str]
+    answers: Mapping[str, str]
+    opinions: tuple[Opinion, ...]
+
+    def place(self, vote: CurrentVote) -> Place:
+        return Place(self.prompts[vote.id], self.answers[vote.id])
+
+    def without(self, raters: Collection[str]) -> "Heard":
+        """What is left when these raters have said nothing."""
+        if not raters:
+            return self
+        votes = tuple(vote for vote in self.votes if vote.principal not in raters)
+        return replace(self, votes=votes, opinions=tuple(opinion for opinion in self.opinions if opinion.rater not in raters))
+
+
+def hear(votes: Iterable[CurrentVote]) -> Heard:
+    """All that `votes` say, in whatever order they come."""
+    in_order = tuple(sorted(votes, key=lambda vote: vote.seq))
+    prompts = {vote.id: prompt_of(vote) for vote in in_order}
+    answers = {vote.id: normalise(vote.answer) for vote in in_order}
     latest: dict[tuple[str, Place], Opinion] = {}
-    for vote in sorted(votes, key=lambda vote: vote.seq):
-        for opinion in _said(vote):
+    for vote in in_order:
+        for opinion in _said(vote, Place(prompts[vote.id], answers[vote.id])):
             latest[opinion.rater, opinion.place] = opinion
-    return sorted(latest.values(), key=lambda opinion: opinion.seq)
+    opinions = tuple(sorted(latest.values(), key=lambda opinion: opinion.seq))
+    return Heard(votes=in_order, prompts=prompts, answers=answers, opinions=opinions)
 
 
-def _said(vote: CurrentVote) -> list[Opinion]:
-    prompt = prompt_of(vote)
-    answer = Place(prompt, normalise(vote.answer))
+def _said(vote: CurrentVote, answer: Place) -> list[Opinion]:
+    """The opinions in one vote."""
 
     def say(place: Place, sign: int, *, factual: bool = True, by_edit: bool = False) -> Opinion:
         return Opinion(seq=vote.seq, rater=vote.principal, place=place, sign=sign, factual=factual, by_edit=by_edit)
@@ -79,7 +102,7 @@ def _said(vote: CurrentVote) -> list[Opinion]:
         return [say(answer, -1, factual=False)]
     if vote.kind != "edit":
         return []
-    better = Place(prompt, normalise(vote.value))
+    better = Place(answer.prompt, normalise(vote.value))
     against = [] if better == answer else [say(answer, -1, factual=not is_about_taste(vote.reason))]
     return [*against, say(better, 1, by_edit=True)]
 

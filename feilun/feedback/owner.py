@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from feilun.artifacts import Artifact, find, read_json, read_rows
-from feilun.feedback.lessons import LESSON_CONSENT, may_teach, rater_hash
+from feilun.feedback.curation import LESSON_CONSENT, may_teach
+from feilun.feedback.lessons import rater_hash
 from feilun.feedback.opinions import normalise, prompt_of
 from feilun.feedback.terms import allows_teaching, teaching_engines
 from feilun.store import OWNER, CurrentVote, Store, TurnRow

@@ -21,6 +21,8 @@ def within_terms(vote: CurrentVote, draft: Draft, teaching: frozenset[str]) -> D
     """
     if not allows_teaching(vote.model, teaching):
         return None
+    if not draft.pairs or not vote.over:
+        return draft
     allowed = {sibling.text for sibling in vote.over if allows_teaching(sibling.model, teaching)}
     withheld = {sibling.text for sibling in vote.over} - allowed
     return replace(draft, pairs=tuple(pair for pair in draft.pairs if pair.rejected not in withheld))

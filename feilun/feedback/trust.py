@@ -4,23 +4,16 @@ A rater's acts are put on four sides: praise (what is right), blame (what is wro
 answer comes from gold where the question has some, else from what believed others said of the very same answer (their
 log-odds summed, as in Dawid & Skene 1979, oneself left out). Agreement is shrunk by a slightly hopeful Beta prior. Trust is the
 smallest of the agreement overall and on each side: a rater who praises everything agrees often, and fails on blame alone.
+Raters who were found to speak with one voice count as one, and do not vouch for each other.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
-from feilun.feedback.opinions import (
-    Opinion,
-    Place,
-    by_place,
-    contains_answer,
-    normalise_gold,
-    opinions_of,
-    prompt_of,
-    question_of,
-)
-from feilun.store import CurrentVote
+from feilun.feedback.opinions import Heard, Opinion, Place, by_place, contains_answer, normalise, normalise_gold, question_of
 
 PRIOR_AGREE, PRIOR_DISAGREE = 1.5, 0.5
 PEER_MASS = 0.7  # what others say of an answer counts less than gold: a crowd can share a mistake
@@ -28,6 +21,7 @@ RIVAL_MASS = 0.5  # a differing edit speaks against an edit, but two good answer
 RIVAL_LENGTH = 0.5  # shorter / longer: beyond it two edits differ in style, and say nothing about each other
 BELIEF_CAP = 0.95
 ROUNDS = 4
+NOTHING = 1e-9  # sums of beliefs that cancel leave rounding, which is no evidence
 
 
 @dataclass(slots=True)
@@ -63,15 +57,19 @@ def shrunken(agree: float, disagree: float) -> float:
     return (PRIOR_AGREE + agree) / (PRIOR_AGREE + PRIOR_DISAGREE + agree + disagree)
 
 
-def rater_trust(votes: Sequence[CurrentVote], gold: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, RaterTrust]:
-    """The trust of every rater among `votes`. gold: question -> accepted answers. The order of `votes` does not matter."""
-    votes = sorted(votes, key=lambda vote: vote.seq)
-    known = _Gold(votes, normalise_gold(gold))
-    raters = sorted({vote.principal for vote in votes})
-    opinions = [opinion for opinion in opinions_of(votes) if opinion.factual]
+def rater_trust(
+    heard: Heard, gold: Mapping[str, tuple[str, ...]] | None = None, voices: Mapping[str, str] | None = None
+) -> dict[str, RaterTrust]:
+    """The trust of every rater. gold: question -> accepted answers.
+
+    voices: rater -> the name that those who act as one share; who is not in it speaks alone.
+    """
+    known = Gold(heard, gold)
+    raters = sorted({vote.principal for vote in heard.votes})
+    opinions = [opinion for opinion in heard.opinions if opinion.factual]
     sure = {rater: Tally() for rater in raters}
-    _tally_gold(sure, votes, opinions, known)
-    crowd = _Crowd([opinion for opinion in opinions if known.truth(opinion.place) is None])
+    _tally_gold(sure, heard, opinions, known)
+    crowd = _Crowd([opinion for opinion in opinions if known.truth(opinion.place) is None], voices or {})
     tallies = sure
     for _ in range(ROUNDS):
         belief = {rater: log_odds(tally.trust()) for rater, tally in tallies.items()}
@@ -89,27 +87,29 @@ def log_odds(trust: float) -> float:
     return math.log(belief / (1 - belief))
 
 
-class _Gold:
+class Gold:
     """Which answers are known to be right or wrong."""
 
-    def __init__(self, votes: Iterable[CurrentVote], gold: Mapping[str, tuple[str, ...]]) -> None:
-        asked = {prompt_of(vote): question_of(vote) for vote in votes}
-        self._accepted = {prompt: gold[question] for prompt, question in asked.items() if question is not None and question in gold}
+    def __init__(self, heard: Heard, gold: Mapping[str, tuple[str, ...]] | None) -> None:
+        accepted = normalise_gold(gold)
+        asked = {heard.prompts[vote.id]: question_of(vote) for vote in heard.votes} if accepted else {}
+        self._accepted = {prompt: accepted[question] for prompt, question in asked.items() if question is not None and question in accepted}
 
     def truth(self, place: Place) -> bool | None:
         accepted = self._accepted.get(place.prompt)
         return None if accepted is None else contains_answer(place.text, accepted)
 
 
-def _tally_gold(tallies: Mapping[str, Tally], votes: Iterable[CurrentVote], opinions: Iterable[Opinion], known: _Gold) -> None:
+def _tally_gold(tallies: Mapping[str, Tally], heard: Heard, opinions: Iterable[Opinion], known: Gold) -> None:
     for opinion in opinions:
         truth = known.truth(opinion.place)
         if truth is not None:
             tallies[opinion.rater].add(_side(opinion, truth), truth == (opinion.sign > 0))
-    for vote in votes:
-        if vote.kind == "choice" and vote.value["outcome"] == "win":
-            winner, losers = (known.truth(Place(prompt_of(vote), text)) for text in (vote.answer, vote.over[0].text))
-            if len(vote.over) == 1 and winner is not None and winner != losers:
+    for vote in heard.votes:
+        if vote.kind == "choice" and vote.value["outcome"] == "win" and len(vote.over) == 1:
+            mine = heard.place(vote)
+            winner, loser = known.truth(mine), known.truth(Place(mine.prompt, normalise(vote.over[0].text)))
+            if winner is not None and winner != loser:
                 tallies[vote.principal].add("choice", winner)
 
 
@@ -119,30 +119,60 @@ def _side(opinion: Opinion, truth: bool) -> str:
     return "praise" if truth else "blame"
 
 
-class _Crowd:
-    """What raters say of answers that no gold decides."""
+def by_voice(opinions: Iterable[Opinion], belief: Mapping[str, float], voices: Mapping[str, str]) -> dict[str, float]:
+    """What each voice says of one answer: the mean of its raters' signed beliefs, so that many accounts weigh as one."""
+    said: dict[str, list[float]] = {}
+    for opinion in opinions:
+        said.setdefault(voices.get(opinion.rater, opinion.rater), []).append(opinion.sign * belief[opinion.rater])
+    return {voice: math.fsum(signed) / len(signed) for voice, signed in said.items()}
 
-    def __init__(self, opinions: Sequence[Opinion]) -> None:
+
+class _Crowd:
+    """What raters say of answers that no gold decides. One round is linear in the opinions, but for the sorting of edits by length."""
+
+    def __init__(self, opinions: Sequence[Opinion], voices: Mapping[str, str]) -> None:
+        self._voices = voices
         self._places = by_place(opinions)
-        self._edits: dict[str, list[Opinion]] = {}
+        self._edits: dict[str, dict[Place, list[Opinion]]] = {}
         for opinion in opinions:
             if opinion.by_edit:
-                self._edits.setdefault(opinion.place.prompt, []).append(opinion)
+                self._edits.setdefault(opinion.place.prompt, {}).setdefault(opinion.place, []).append(opinion)
 
     def tally(self, tallies: Mapping[str, Tally], belief: Mapping[str, float]) -> None:
-        for opinions in self._places.values():
+        rivals = {prompt: _Rivals(edits, belief, self._voices) for prompt, edits in self._edits.items() if len(edits) > 1}
+        for place, opinions in self._places.items():
+            said = by_voice(opinions, belief, self._voices)
+            total = math.fsum(said.values())
             for opinion in opinions:
-                evidence = sum(other.sign * belief[other.rater] for other in opinions if other.rater != opinion.rater)
-                if opinion.by_edit:
-                    evidence -= RIVAL_MASS * self._rivals(opinion, belief)
-                if evidence:
+                voice = self._voices.get(opinion.rater, opinion.rater)
+                evidence = total - said[voice]
+                if opinion.by_edit and place.prompt in rivals:
+                    evidence -= RIVAL_MASS * rivals[place.prompt].against(place, voice)
+                if abs(evidence) > NOTHING:
                     sureness = math.tanh(abs(evidence) / 2)
                     tallies[opinion.rater].add(_side(opinion, evidence > 0), (evidence > 0) == (opinion.sign > 0), PEER_MASS * sureness)
 
-    def _rivals(self, mine: Opinion, belief: Mapping[str, float]) -> float:
-        """Belief in those who edited the same question to another text of like length."""
-        others = (other for other in self._edits[mine.place.prompt] if other.rater != mine.rater and other.place != mine.place)
-        return sum(belief[other.rater] for other in others if _is_like_length(mine.place.text, other.place.text))
+
+class _Rivals:
+    """Belief in those who edited one question to another text of like length."""
+
+    def __init__(self, edits: Mapping[Place, list[Opinion]], belief: Mapping[str, float], voices: Mapping[str, str]) -> None:
+        said = [(place, by_voice(opinions, belief, voices)) for place, opinions in edits.items()]
+        self._said = sorted(said, key=lambda item: (len(item[0].text), item[0]))
+        self._lengths = [len(place.text) for place, _ in self._said]
+        self._sums = [0.0, *accumulate(math.fsum(by.values()) for _, by in self._said)]
+        self._own: dict[str, list[tuple[Place, float]]] = {}
+        for place, by in said:
+            for voice, weight in by.items():
+                self._own.setdefault(voice, []).append((place, weight))
+        self._total = {place: math.fsum(by.values()) for place, by in said}
+
+    def against(self, mine: Place, voice: str) -> float:
+        length = len(mine.text)
+        first = bisect_left(self._lengths, length * RIVAL_LENGTH)
+        last = bisect_right(self._lengths, length / RIVAL_LENGTH)
+        own = (weight for place, weight in self._own[voice] if place != mine and _is_like_length(mine.text, place.text))
+        return self._sums[last] - self._sums[first] - self._total[mine] - math.fsum(own)
 
 
 def _is_like_length(one: str, other: str) -> bool:

@@ -1,0 +1,243 @@
+"""Which votes teach, and what: held-out people and the unwilling aside, raters judged, repeats joined, nobody louder than their share."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from feilun.feedback.ballot import Ballot
+from feilun.feedback.duplicates import near_groups, skeleton
+from feilun.feedback.opinions import Heard, hear, normalise
+from feilun.feedback.raters import Raters, judge_raters
+from feilun.feedback.signals import SIGNALS, Draft
+from feilun.feedback.terms import within_terms
+from feilun.store import OWNER, CurrentVote
+from feilun.types import Consent, is_held_out
+
+__all__ = ["LESSON_CONSENT", "Curated", "Lesson", "LessonRules", "WeighedPair", "curate", "may_teach"]
+
+LESSON_CONSENT = (Consent.IMPROVE, Consent.PUBLISH)
+SCOPES = {Consent.IMPROVE: LESSON_CONSENT, Consent.PUBLISH: (Consent.PUBLISH,)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LessonRules:
+    """min_trust: raters below it teach nothing. max_rater_share: of the rows, for one voice; never below min_rater_cap rows.
+
+    max_same_answer: rows of one voice that give the same answer to questions of any kind, while nobody else says so.
+    stuffing_alpha and voice_alpha: the share of honest raters (of independent pairs) expected among those found; 0 does not look.
+    The owner is under none of these. scope: the least consent that a row needs.
+    """
+
+    min_trust: float = 0.5
+    max_rater_share: float = 0.10
+    min_rater_cap: int = 20
+    max_same_answer: int = 8
+    stuffing_alpha: float = 0.01
+    voice_alpha: float = 0.01
+    scope: Consent = Consent.IMPROVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeighedPair:
+    chosen: str
+    rejected: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What raters teach about one question. votes: one of each rater, the heaviest first; shares: what each of them weighs alone.
+
+    weight in [0, 1]: as if each voice were right by chance of its weight, and one is enough. events: all votes that say the same.
+    """
+
+    votes: tuple[CurrentVote, ...]
+    shares: tuple[float, ...]
+    text: str
+    weight: float
+    pairs: tuple[WeighedPair, ...]
+    events: tuple[str, ...]
+
+    @property
+    def vote(self) -> CurrentVote:
+        return self.votes[0]
+
+
+class Curated(NamedTuple):
+    """lessons in order of seq; used, signals, dropped: votes by kind, by name, by reason; raters: all that may teach.
+
+    num_pairs_withheld: pairs that votes lost to the terms of another engine.
+    """
+
+    lessons: list[Lesson]
+    used: Counter[str]
+    signals: Counter[str]
+    dropped: Counter[str]
+    raters: Raters
+    num_pairs_withheld: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Said:
+    """What one rater teaches about one question, before anybody else is asked."""
+
+    vote: CurrentVote
+    prompt: str
+    text: str
+    weight: float
+    pairs: dict[tuple[str, str], float]
+    events: list[str]
+
+
+def may_teach(vote: CurrentVote, owner_edited: frozenset[str]) -> bool:
+    """The held-out rule: by principal; for the one owner by thread, where a thread that ever held an owner's edit teaches."""
+    if vote.principal != OWNER:
+        return not is_held_out(vote.principal)
+    return vote.thread_id in owner_edited or not is_held_out(vote.thread_id)
+
+
+def curate(
+    votes: Iterable[CurrentVote],
+    gold: Mapping[str, tuple[str, ...]] | None,
+    rules: LessonRules,
+    owner_edited: frozenset[str] = frozenset(),
+    teaching: frozenset[str] = frozenset(),
+    raters: Raters | None = None,
+) -> Curated:
+    """Which votes teach, and what. Nothing that a held-out or unwilling person said has any effect, not even on trust.
+
+    teaching: the engines elsewhere whose terms let a model be taught with their answers. raters: what is known of them already.
+    """
+    dropped: Counter[str] = Counter()
+    heard = hear(vote for vote in votes if not _told_off(_no_part(vote, rules, owner_edited), dropped))
+    known = judge_raters(heard, gold, rules) if raters is None else raters
+    silenced = {rater: reason for rater in {vote.principal for vote in heard.votes} if (reason := _unbelieved(rater, rules, known))}
+    dropped.update(silenced[vote.principal] for vote in heard.votes if vote.principal in silenced)
+    heard = heard.without(silenced)
+    said, signals, num_withheld = _teach(heard, known, teaching, dropped)
+    lessons = _capped(_joined(_once_each(said, dropped), known, dropped), rules, known, dropped)
+    used = Counter(vote.kind for lesson in lessons for vote in lesson.votes)
+    return Curated(lessons, used, signals, +dropped, known, num_withheld)
+
+
+def _no_part(vote: CurrentVote, rules: LessonRules, owner_edited: frozenset[str]) -> str:
+    if not may_teach(vote, owner_edited):
+        return "held_out"
+    return "" if vote.consent in SCOPES[rules.scope] else "consent"
+
+
+def _unbelieved(rater: str, rules: LessonRules, known: Raters) -> str:
+    if rater in known.stuffers:
+        return "stuffing"
+    return "low_trust" if known.weight(rater) < rules.min_trust else ""
+
+
+def _told_off(reason: str, dropped: Counter[str]) -> bool:
+    if reason:
+        dropped[reason] += 1
+    return bool(reason)
+
+
+def _teach(heard: Heard, known: Raters, teaching: frozenset[str], dropped: Counter[str]) -> tuple[list[_Said], Counter[str], int]:
+    weights = {rater: known.weight(rater) for rater in {vote.principal for vote in heard.votes}}
+    ballot = Ballot(heard, weights, known.voices)
+    said: list[_Said] = []
+    signals: Counter[str] = Counter()
+    num_withheld = 0
+    for vote in heard.votes:
+        made = SIGNALS[vote.kind].lessons(vote)
+        if made.text is None:
+            signals[made.counted] += 1
+        elif (kept := within_terms(vote, made, teaching)) is None:
+            dropped["terms"] += 1
+        elif verdict := ballot.objection(vote, made.text):
+            dropped[verdict] += 1
+        else:
+            num_withheld += len(made.pairs) - len(kept.pairs)
+            said.append(_say(vote, heard.prompts[vote.id], kept, weights[vote.principal]))
+    return said, signals, num_withheld
+
+
+def _say(vote: CurrentVote, prompt: str, draft: Draft, trust: float) -> _Said:
+    assert draft.text is not None
+    weight = trust * draft.share
+    pairs = {(pair.chosen, pair.rejected): weight for pair in draft.pairs}
+    weight *= SIGNALS[vote.kind].trust
+    return _Said(vote=vote, prompt=prompt, text=draft.text, weight=weight, pairs=pairs, events=[vote.id])
+
+
+def _once_each(said: Iterable[_Said], dropped: Counter[str]) -> list[_Said]:
+    """One lesson for what one rater said again and again: the heaviest, with the pairs and events of all."""
+    kept: dict[tuple[str, str, str], _Said] = {}
+    for item in said:
+        key = (item.vote.principal, item.prompt, normalise(item.text))
+        kept[key] = _heavier(kept[key], item, dropped) if key in kept else item
+    return sorted(kept.values(), key=lambda item: item.vote.seq)
+
+
+def _heavier(earlier: _Said, later: _Said, dropped: Counter[str]) -> _Said:
+    dropped["repeated"] += 1
+    heavy, light = (later, earlier) if later.weight >= earlier.weight else (earlier, later)
+    heavy.events += light.events
+    heavy.pairs = {**light.pairs, **heavy.pairs}
+    return heavy
+
+
+def _joined(said: Sequence[_Said], known: Raters, dropped: Counter[str]) -> list[Lesson]:
+    """One lesson for what several raters, or one in nearly the same words, said. The owner's lessons stay the owner's alone."""
+    groups = near_groups(said, lambda item: item.prompt, lambda item: (skeleton(item.text), item.vote.principal == OWNER))
+    lessons = []
+    for group in groups:
+        of_rater: dict[str, _Said] = {}
+        for item in group:
+            rater = item.vote.principal
+            of_rater[rater] = _heavier(of_rater[rater], item, dropped) if rater in of_rater else item
+        lessons.append(_lesson(sorted(of_rater.values(), key=lambda item: (-item.weight, -item.vote.seq)), known))
+    return sorted(lessons, key=lambda lesson: lesson.vote.seq)
+
+
+def _lesson(said: Sequence[_Said], known: Raters) -> Lesson:
+    pairs: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    for item in said:
+        for texts, weight in item.pairs.items():
+            pairs.setdefault(texts, []).append((known.voice(item.vote.principal), weight))
+    return Lesson(
+        votes=tuple(item.vote for item in said), shares=tuple(item.weight for item in said), text=said[0].text,
+        weight=_any_of((known.voice(item.vote.principal), item.weight) for item in said),
+        pairs=tuple(WeighedPair(chosen=chosen, rejected=rejected, weight=_any_of(by)) for (chosen, rejected), by in pairs.items()),
+        events=tuple(sorted({event for item in said for event in item.events})),
+    )  # fmt: skip
+
+
+def _any_of(weights: Iterable[tuple[str, float]]) -> float:
+    """The chance that at least one voice is right, each by its heaviest rater."""
+    loudest: dict[str, float] = {}
+    for voice, weight in weights:
+        loudest[voice] = max(weight, loudest.get(voice, 0.0))
+    if len(loudest) == 1:
+        return max(loudest.values())
+    return 1 - math.prod(1 - weight for _, weight in sorted(loudest.items()))
+
+
+def _capped(lessons: Sequence[Lesson], rules: LessonRules, known: Raters, dropped: Counter[str]) -> list[Lesson]:
+    """No voice but the owner's fills more than its share with what nobody else says; what goes is the lightest, then the oldest."""
+    limit = max(rules.min_rater_cap, math.ceil(rules.max_rater_share * len(lessons)))
+    taken: Counter[str] = Counter()
+    repeated: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for lesson in sorted(lessons, key=lambda lesson: (-lesson.weight, -lesson.vote.seq)):
+        voices = {known.voice(vote.principal) for vote in lesson.votes}
+        if len(voices) > 1 or OWNER in voices:
+            kept.append(lesson)
+            continue
+        (voice,) = voices
+        answer = (voice, skeleton(lesson.text))
+        if taken[voice] >= limit or repeated[answer] >= rules.max_same_answer:
+            dropped["rater_cap" if taken[voice] >= limit else "same_answer"] += len(lesson.votes)
+            continue
+        taken[voice] += 1
+        repeated[answer] += 1
+        kept.append(lesson)
+    return sorted(kept, key=lambda lesson: lesson.vote.seq)
