@@ -71,6 +71,7 @@ class CorpusSettings:
     validation_fraction: float = 0.01
     shard_bytes: int = 64 << 20
     workers: int = 2
+    text_column: str = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

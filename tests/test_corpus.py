@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from feilun.artifacts import Artifact, read_json, verify
 from feilun.config import CorpusSettings
-from feilun.corpus import build_corpus, build_from_documents, pool, read_documents, readers, report
+from feilun.corpus import build_corpus, build_from_documents, pool, read_documents, report
 from feilun.corpus.dedup import in_validation, text_digests
 from feilun.corpus.encodings import LineDecoder, detect_encoding
 from feilun.corpus.filters import verdicts
 from feilun.corpus.language import language_of
+from feilun.corpus.readers.lines import MAX_LINE_BYTES, split_lines
+from feilun.corpus.readers.rows import PIECE_CHARS
 from feilun.corpus.repair import repair_texts
 from feilun.corpus.repair.characters import NFC_INERT
 from feilun.corpus.shards import read_dropped
@@ -74,18 +76,18 @@ def test_reads_every_kind_of_file(tmp_path: Path) -> None:
 
 
 def test_a_file_over_the_piece_size_becomes_several_documents_and_loses_nothing(tmp_path: Path) -> None:
-    pieces = ["头" * 30, "y " * (readers.PIECE_CHARS // 2), "尾" * readers.PIECE_CHARS, "z" * (readers.PIECE_CHARS + 9)]
+    pieces = ["头" * 30, "y " * (PIECE_CHARS // 2), "尾" * PIECE_CHARS, "z" * (PIECE_CHARS + 9)]
     path = tmp_path / "big.txt"  # 18 MB
     path.write_text("\n\n".join(pieces), encoding="utf-8")
     artifact = build(tmp_path, path)
     whole = "".join("".join(t.split()) for t in texts_of(artifact))
     assert sorted(whole) == sorted("".join("".join(p.split()) for p in pieces))
-    assert max(map(len, texts_of(artifact))) <= readers.PIECE_CHARS
+    assert max(map(len, texts_of(artifact))) <= PIECE_CHARS
 
 
 def test_a_line_of_many_megabytes_is_one_document_and_one_over_the_limit_a_counted_drop(tmp_path: Path) -> None:
     long, short = "长" * 4_000_000, "short enough"
-    path = write_rows(tmp_path / "a.jsonl", {"text": long}, {"text": "x" * (readers.MAX_LINE_BYTES + 1)}, {"text": short})
+    path = write_rows(tmp_path / "a.jsonl", {"text": long}, {"text": "x" * (MAX_LINE_BYTES + 1)}, {"text": short})
     artifact = build(tmp_path, path)
     assert sorted(map(len, texts_of(artifact))) == [len(short), len(long)]
     assert stats_of(artifact)["dropped"] == {"oversized_row": 1}
@@ -95,7 +97,7 @@ def test_a_line_of_many_megabytes_is_one_document_and_one_over_the_limit_a_count
 def test_lines_do_not_depend_on_where_the_chunks_end(size: int) -> None:
     data = "一行\n\r\n三\n\n末".encode()
     chunks = [data[i : i + size] for i in range(0, len(data), size)]
-    assert list(readers._lines(chunks)) == data.split(b"\n")
+    assert list(split_lines(chunks)) == data.split(b"\n")
 
 
 def test_full_width_punctuation_is_never_folded() -> None:
@@ -153,14 +155,14 @@ def test_encodings(tmp_path: Path) -> None:
     (tmp_path / "trad.txt").write_bytes(TRADITIONAL.encode("gb18030"))
     (tmp_path / "broken.txt").write_bytes(("完整的中文句子，" * 20).encode()[:-1] + b"\xff" + "。".encode())
     (tmp_path / "latin.txt").write_bytes("déjà vu, naïveté".encode("latin-1"))
-    (tmp_path / "big5.txt").write_bytes(TRADITIONAL.encode("big5"))
+    (tmp_path / "big5.txt").write_bytes((TRADITIONAL + "夜裡很冷。").encode("big5"))
     (tmp_path / "wide.txt").write_bytes("utf sixteen 中文".encode("utf-16"))
     artifact = build(tmp_path / "home", tmp_path)
-    assert sorted(texts_of(artifact)) == sorted(["带标记的文本", CHINESE, TRADITIONAL])
+    assert sorted(texts_of(artifact)) == sorted(["带标记的文本", CHINESE, TRADITIONAL, TRADITIONAL + "夜裡很冷。", "utf sixteen 中文"])
     stats = stats_of(artifact)
-    assert stats["dropped"] == {"undecodable": 4}
+    assert stats["dropped"] == {"undecodable": 2}
     assert (stats["repaired"]["byte_order_mark"], stats["repaired"]["gb18030_to_utf8"]) == (1, 2)
-    assert {row["id"].split("/")[-1] for row in read_dropped(artifact)} == {"big5.txt", "broken.txt", "latin.txt", "wide.txt"}
+    assert {row["id"].split("/")[-1] for row in read_dropped(artifact)} == {"broken.txt", "latin.txt"}
 
 
 def test_rows_in_gb18030_are_read_and_a_broken_line_among_utf8_is_a_drop(tmp_path: Path) -> None:
@@ -239,14 +241,14 @@ def test_a_file_without_any_text_row_is_an_error_that_shows_the_first(tmp_path: 
 
 
 def test_paths_that_cannot_be_used_are_errors(tmp_path: Path) -> None:
-    (tmp_path / "x.docx").write_bytes(b"PK")
+    (tmp_path / "x.xlsx").write_bytes(b"PK")
     os.mkfifo(tmp_path / "pipe.txt")
-    for path, message in [("nowhere.txt", "no such file"), ("x.docx", "suffix '.docx'; allowed: .txt"), ("pipe.txt", "not a regular file")]:
+    for path, message in [("nowhere.txt", "no such file"), ("x.xlsx", "suffix '.xlsx'; allowed: .txt"), ("pipe.txt", "not a regular file")]:
         with pytest.raises(UserError, match=message):
             build(tmp_path, tmp_path / path)
     with pytest.raises(UserError, match="no path given"):
         build(tmp_path)
-    with pytest.raises(UserError, match=r"no readable text .*x\.docx \(suffix '\.docx'\)"):
+    with pytest.raises(UserError, match=r"no readable text .*x\.xlsx \(suffix '\.xlsx'\)"):
         build(tmp_path, tmp_path)
     (tmp_path / "short.txt").write_text("ab")
     with pytest.raises(UserError, match="no document is left of 1; dropped: too_short 1"):
@@ -267,16 +269,16 @@ def test_what_is_passed_over_in_a_folder_is_named(tmp_path: Path) -> None:
     (folder / ".git").mkdir(parents=True)
     (folder / ".git" / "a.txt").write_text("hidden text")
     (folder / "a.txt").write_text("text to be read")
-    (folder / "b.docx").write_bytes(b"PK")
+    (folder / "b.xlsx").write_bytes(b"PK")
     (folder / "loop").symlink_to(folder)
     artifact = build(tmp_path, folder, folder / "a.txt")
     assert stats_of(artifact)["skipped"] == [
         {"name": "in/.git", "reason": "hidden"},
-        {"name": "in/b.docx", "reason": "suffix '.docx'"},
+        {"name": "in/b.xlsx", "reason": "suffix '.xlsx'"},
         {"name": "in/loop", "reason": "linked folder"},
     ]
     assert texts_of(artifact) == ["text to be read"]
-    assert "suffix '.docx': 1: in/b.docx" in report(artifact)
+    assert "suffix '.xlsx': 1: in/b.xlsx" in report(artifact)
 
 
 def test_protected_texts_are_dropped_for_the_reason_given(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ def add_corpus(verbs: Any) -> None:
     corpus = add_group(verbs, "corpus", "raw documents -> a clean corpus")
     build = add(corpus, "build", run_corpus_build, "clean text files into a corpus", begins=True)
     build.add_argument("name")
-    build.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH")
     add_set(build)
     report = add(corpus, "report", run_corpus_report, "what was kept, repaired and dropped, and why")
     report.add_argument("ref")
@@ -21,6 +21,10 @@ def add_corpus(verbs: Any) -> None:
     train.add_argument("name")
     train.add_argument("--corpus", required=True, metavar="REF")
     add_set(train)
+
+
+def path_or_address(text: str) -> Path | str:
+    return text if "://" in text else Path(text)
 
 
 def run_corpus_build(options: argparse.Namespace) -> int:

@@ -68,7 +68,7 @@ class Keeper:
 
 
 def build_corpus(
-    home: Path, name: str, paths: Sequence[Path], settings: CorpusSettings, *,
+    home: Path, name: str, paths: Sequence[Path | str], settings: CorpusSettings, *,
     protect: Protect | None = None, progress: Progress | None = None,
 ) -> Artifact:  # fmt: skip
     """A corpus from files and folders (.txt, .md, .jsonl, each also .zst), published as home/corpus/name@hash.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feilun.config import CorpusSettings
-from feilun.corpus.sources import PACKED_SUFFIX, Source
+from feilun.corpus.sources import Source, is_packed
 from feilun.types import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def group_sources(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
 
 
 def _text_bytes(source: Source) -> int:
-    return source.num_bytes * (PACKED_RATIO if source.name.lower().endswith(PACKED_SUFFIX) else 1)
+    return source.num_bytes * (PACKED_RATIO if is_packed(source.name) else 1)
 
 
 def wash_shards(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path) -> Shards:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +26,7 @@ __all__ = ["WashedShard", "WashedSource", "open_shelf", "process_shard", "settin
 
 SHELF = ".shards"
 DONE = "done.json"
-LIBRARIES = ("polars", "numpy", "rensa")
+LIBRARIES = ("lxml", "pypdfium2", "warcio", "polars", "numpy", "rensa")
 # What tempfile appends to the name of a draft.
 DRAFT_SUFFIX = r"[a-z0-9_]{8}"
 
@@ -76,6 +76,13 @@ def settings_of_content(settings: CorpusSettings) -> dict[str, Any]:
 
 def process_shard(sources: Sequence[Source], settings: CorpusSettings, shelf: Path) -> WashedShard:
     """Wash some files into blocks on the shelf: a pure function of their content, their names and the settings."""
+    from feilun.corpus.remote import fetched
+
+    with ExitStack() as stack:
+        return _process_here([stack.enter_context(fetched(source)) for source in sources], settings, shelf)
+
+
+def _process_here(sources: Sequence[Source], settings: CorpusSettings, shelf: Path) -> WashedShard:
     from feilun.corpus.readers import file_sha256
 
     states = [_state(source) for source in sources]
@@ -92,7 +99,10 @@ def process_shard(sources: Sequence[Source], settings: CorpusSettings, shelf: Pa
 
 
 def _state(source: Source) -> tuple[int, int]:
-    state = source.path.stat()
+    try:
+        state = source.path.stat()
+    except FileNotFoundError:
+        raise UserError(f"{source.path} vanished after the build began; build again when nothing moves or removes it") from None
     return state.st_mtime_ns, state.st_size
 
 
@@ -118,7 +128,7 @@ def _wash_into(place: Path, sources: Sequence[Source], sha256_of: Mapping[str, s
     work.mkdir()
     counts: dict[str, int] = {}
     blocks = []
-    for number, block in enumerate(washed_blocks(_rows_of(sources, counts), settings)):
+    for number, block in enumerate(washed_blocks(_rows_of(sources, settings.text_column, counts), settings)):
         blocks.append(f"{number:06d}")
         write_block(block, work / blocks[-1])
     done = [WashedSource(source.name, sha256_of[source.name], source.num_bytes, counts[source.name]) for source in sources]
@@ -128,12 +138,12 @@ def _wash_into(place: Path, sources: Sequence[Source], sha256_of: Mapping[str, s
     os.rename(work, place)
 
 
-def _rows_of(sources: Sequence[Source], counts: dict[str, int]) -> Iterator[Any]:
+def _rows_of(sources: Sequence[Source], column: str, counts: dict[str, int]) -> Iterator[Any]:
     from feilun.corpus.readers import read_rows
 
     for source in sources:
         counts[source.name] = 0
-        for row in read_rows(source):
+        for row in read_rows(source, column):
             counts[source.name] += 1
             yield row
 
