@@ -70,6 +70,7 @@ class CorpusSettings:
     min_similarity: float = 0.7
     validation_fraction: float = 0.01
     shard_bytes: int = 64 << 20
+    skip_repairs: tuple[str, ...] = ()
     workers: int = 2
     text_column: str = "text"
 

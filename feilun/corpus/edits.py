@@ -6,6 +6,8 @@ its length is kept all the same, because the offsets of earlier steps count it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,14 +198,14 @@ def undo_edits(texts: pl.Series, edits: pl.DataFrame) -> list[Undone]:
     """Each text as it was before its first step. Where `before` is withheld, the placeholder stays and is counted."""
     undone = [Undone(text, 0) for text in texts]
     for row, steps in _steps_of_rows(edits):
-        undone[row] = _undo(texts[row], list(steps))
+        undone[row] = _undo(texts[row], steps)
     return undone
 
 
-def _steps_of_rows(edits: pl.DataFrame) -> Iterator[tuple[int, Iterator[list[dict[str, Any]]]]]:
-    for row_edits in edits.sort("row", "step", "offset", maintain_order=True).partition_by("row", maintain_order=True):
-        steps = row_edits.partition_by("step", maintain_order=True)
-        yield row_edits["row"][0], (step.to_dicts() for step in steps)
+def _steps_of_rows(edits: pl.DataFrame) -> Iterator[tuple[int, list[list[dict[str, Any]]]]]:
+    dicts = edits.sort("row", "step", "offset", maintain_order=True).iter_rows(named=True)
+    for row, of_row in groupby(dicts, key=itemgetter("row")):
+        yield row, [list(step) for _, step in groupby(of_row, key=itemgetter("step"))]
 
 
 def _undo(text: str, steps: list[list[dict[str, Any]]]) -> Undone:

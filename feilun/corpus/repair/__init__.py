@@ -3,6 +3,7 @@
 Never NFKC, never folding: full-width punctuation is how Chinese is written. Every change is an edit that can be undone.
 """
 
+from feilun.corpus.repair.damage import damage_scores
 from feilun.corpus.repair.rules import repair_texts, rule_names
 
-__all__ = ["repair_texts", "rule_names"]
+__all__ = ["damage_scores", "repair_texts", "rule_names"]

@@ -7,27 +7,40 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from feilun.corpus.edits import Edit, trimmed
+from feilun.corpus.repair.guards import among
 
-__all__ = ["NFC_INERT"]
+__all__ = ["NFC_INERT", "is_unusual"]
 
 # NFC neither changes nor joins any of these (tests/test_corpus.py checks each), so a text made of them is left alone:
 # normalising all costs four times as much as this look.
-NFC_INERT = (
-    "\\x00-\u02ff\u2010-\u2027\u2030-\u205e\u2190-\u21ff\u2500-\u27bf"
-    "\u3000-\u3029\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uff01-\uffef"
+INERT_WIDE = (
+    "\u2010-\u2027\u2030-\u205e\u2190-\u21ff\u2500-\u27bf\u3000-\u3029\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uff01-\uffef"
 )
+NFC_INERT = f"\\x00-\u02ff{INERT_WIDE}"
+# A text of these alone needs no rule for single characters. Left out are what such a rule changes, and the letters that misread
+# UTF-8 starts with; the lines end with \n.
+USUAL = f"\\t\\n\\x20-\\x7e\u00a1-\u00ac\u00ae-\u00c1\u0400-\u052f{INERT_WIDE}\U0001f000-\U0001faff"
 BYTE_ORDER_MARK = "\ufeff"
 LINE_ENDS = "\r\n?|[\\x0b\\x0c\\x1c-\\x1e\\x85\u2028\u2029]"
 CONTROLS = "[\\x00-\\x08\\x0e-\\x1f\\x7f-\\x9f]"
 SPACES = " \t\u00a0\u3000"
-# The look behind keeps a long run of spaces linear.
-TRAILING_SPACES = re.compile(f"(?m)(?<![{SPACES}])[{SPACES}]+$")
+SPACE_SET = frozenset(SPACES)
+# Zero-width spaces and joiners, direction marks, soft hyphens, invisible operators.
+ZERO_WIDTH = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+# Joiners are letters in the scripts of India and Iran, and glue in emoji; marks of direction mean something beside right-to-left text.
+JOINED = re.compile("[\u0590-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1800-\u18af\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]")
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
 OUTER_BLANKS = re.compile(rf"\A(?:[{SPACES}]*\n)+")
 
 
 def substitutions(pattern: str, after: str) -> Callable[[str], Iterator[Edit]]:
     compiled = re.compile(pattern)
     return lambda text: (Edit(found.start(), found[0], after) for found in compiled.finditer(text))
+
+
+def is_unusual(texts: pl.Series) -> pl.Series:
+    """Texts that a rule for single characters may change."""
+    return texts.str.contains(f"[^{USUAL}]")
 
 
 def has_byte_order_mark(texts: pl.Series) -> pl.Series:
@@ -52,12 +65,7 @@ controls = substitutions(CONTROLS, "")
 
 
 def is_not_composed(texts: pl.Series) -> pl.Series:
-    flagged = texts.str.contains(f"[^{NFC_INERT}]")
-    if not flagged.any():
-        return flagged
-    looked_at = texts.filter(flagged)
-    changed = looked_at.str.normalize("NFC") != looked_at
-    return flagged.scatter(flagged.arg_true(), changed)
+    return among(texts, texts.str.contains(f"[^{NFC_INERT}]"), lambda looked_at: looked_at.str.normalize("NFC") != looked_at)
 
 
 def compositions(text: str) -> Iterator[Edit]:
@@ -69,15 +77,20 @@ def compositions(text: str) -> Iterator[Edit]:
 
 
 def has_trailing_spaces(texts: pl.Series) -> pl.Series:
-    return texts.str.contains(f"(?m)[{SPACES}]$")
+    return texts.str.contains_any([f"{space}\n" for space in SPACES]) | texts.str.slice(-1).is_in([*SPACES])
 
 
 def trailing_spaces(text: str) -> Iterator[Edit]:
-    return (Edit(found.start(), found[0], "") for found in TRAILING_SPACES.finditer(text))
+    end = -1
+    for line in text.split("\n"):
+        end += len(line) + 1
+        if line[-1:] in SPACE_SET:
+            bare = len(line.rstrip(SPACES))
+            yield Edit(end - len(line) + bare, line[bare:], "")
 
 
 def has_outer_blanks(texts: pl.Series) -> pl.Series:
-    return texts.str.contains(rf"\A[{SPACES}]*\n|\s\z")
+    return texts.str.contains(rf"\A[{SPACES}]*\n") | texts.str.slice(-1).str.contains(r"\s")
 
 
 def outer_blanks(text: str) -> Iterator[Edit]:
@@ -89,3 +102,23 @@ def outer_blanks(text: str) -> Iterator[Edit]:
     end = len(text.rstrip())
     if max(start, end) < len(text):
         yield Edit(max(start, end), text[max(start, end) :], "")
+
+
+def has_zero_width(texts: pl.Series) -> pl.Series:
+    return texts.str.contains(f"[{ZERO_WIDTH}]")
+
+
+def zero_width(text: str) -> Iterator[Edit]:
+    has_right_to_left = RIGHT_TO_LEFT.search(text) is not None
+    for found in re.finditer(f"[{ZERO_WIDTH}]+", text):
+        if _means_nothing(text, found.start(), found.end(), has_right_to_left):
+            yield Edit(found.start(), found[0], "")
+
+
+def _means_nothing(text: str, start: int, end: int, has_right_to_left: bool) -> bool:
+    if has_right_to_left:
+        return False
+    beside = (text[start - 1 : start], text[end : end + 1])
+    # A soft hyphen at a line's end is where print split a word.
+    is_split = text[start:end] == "\u00ad" and beside[1] == "\n"
+    return not is_split and not any(JOINED.match(character) for character in beside)

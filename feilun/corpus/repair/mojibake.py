@@ -1,0 +1,80 @@
+"""UTF-8 that somebody read as Latin-1, Windows-1252 or GBK, once or more; only where every byte of a character is still there."""
+
+import re
+from collections.abc import Iterator
+
+import polars as pl
+
+from feilun.corpus.edits import Edit, trimmed
+from feilun.corpus.repair.guards import HAN
+
+__all__ = ["has_gbk_mojibake", "has_latin_mojibake", "misread_as_gbk", "misread_as_latin"]
+
+# What Windows-1252 shows for the bytes 80 to 9f; for the five it has no character for, the control stays.
+WINDOWS = {shown: byte for byte in range(0x80, 0xA0) if (shown := bytes([byte]).decode("cp1252", "ignore"))}
+AS_BYTES = str.maketrans({shown: chr(byte) for shown, byte in WINDOWS.items()})
+SHOWN = f"\x80-\xbf{''.join(WINDOWS)}"
+LATIN_FLAG = f"[\xc2-\xf4][\\x80-\\xbf{''.join(WINDOWS)}]"
+# Well-formed UTF-8, a byte a character. Pairs that start with another letter than these two do stand in real text ("É»").
+THREE = "[\xe1-\xef][\x80-\xbf]{2}|\xe0[\xa0-\xbf][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{3}"
+LATIN_RUN = re.compile(f"(?:{THREE}|[\xc2\xc3][\x80-\xbf])+(?:{THREE}|[\xc4-\xdf][\x80-\xbf])*|(?:{THREE}|[\xc4-\xdf][\x80-\xbf]){{2,}}")
+# E7 9A 84 is 的, and EF BC, E3 80 and E2 80 lead the punctuation: read as GBK, they become these, which are next to unknown.
+GBK_SIGNS = ["锛", "銆", "鈥", "鐨"]
+WIDE_RUN = re.compile("[^\x00-\x7f]{2,}")
+CHINESE = re.compile(f"[{HAN}\u3001-\u301f\uff01-\uff60]")
+MAX_TIMES = 3
+
+
+def has_latin_mojibake(texts: pl.Series) -> pl.Series:
+    return texts.str.contains(LATIN_FLAG)
+
+
+def has_gbk_mojibake(texts: pl.Series) -> pl.Series:
+    return texts.str.contains_any(GBK_SIGNS)
+
+
+def misread_as_latin(text: str) -> Iterator[Edit]:
+    as_bytes = text.translate(AS_BYTES)
+    for found in LATIN_RUN.finditer(as_bytes):
+        yield Edit(found.start(), text[found.start() : found.end()], _from_latin(found[0]))
+
+
+def _from_latin(run: str) -> str:
+    """Again and again: what was encoded twice looks the same after the first time."""
+    for _ in range(MAX_TIMES):
+        if not LATIN_RUN.search(run.translate(AS_BYTES)):
+            break
+        run = LATIN_RUN.sub(lambda found: found[0].encode("latin-1").decode("utf-8", "replace"), run.translate(AS_BYTES))
+    return run
+
+
+def misread_as_gbk(text: str) -> Iterator[Edit]:
+    for found in WIDE_RUN.finditer(text):
+        edit = _stretch(found.start(), found[0])
+        if edit is not None:
+            yield edit
+
+
+def _stretch(start: int, run: str) -> Edit | None:
+    """The longest head of a run that is whole UTF-8; what is behind it has lost a byte."""
+    while True:
+        data = run.encode("gb18030", "replace")
+        try:
+            decoded = data.decode("utf-8")
+            break
+        except UnicodeDecodeError as error:
+            head = _chars_of(run, error.start)
+            if head < 2 or head == len(run):
+                return None
+            run = run[:head]
+    is_chinese = sum(1 for character in decoded if CHINESE.match(character)) * 2 > len(decoded)
+    return trimmed(start, run, decoded) if is_chinese else None
+
+
+def _chars_of(run: str, num_bytes: int) -> int:
+    """How many whole characters of a run have at most so many bytes in GB18030."""
+    for place, character in enumerate(run):
+        num_bytes -= len(character.encode("gb18030"))
+        if num_bytes < 0:
+            return place
+    return len(run)
