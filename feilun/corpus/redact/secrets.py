@@ -19,7 +19,8 @@ SHAPES = (
 )  # fmt: skip
 TOKEN = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(SHAPES)})(?![A-Za-z0-9_-])")
 BLOCK = re.compile(
-    r"-----BEGIN (?P<name>[A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?)-----(?:[A-Za-z0-9+/=\s:,\\\"']|-(?!-)){16,20000}+(?:-----END (?P=name)-----|\Z)"
+    r"-----BEGIN (?P<name>[A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?)-----"
+    r"(?:[A-Za-z0-9+/=\s:,\\\"']|-(?!-)){16,20000}+(?:-----END (?P=name)-----|\Z)"
 )
 LOGIN = re.compile(r"(?<![A-Za-z0-9])[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"<>]{1,64}:(?P<word>[^\s/:@'\"<>]{1,128})@(?=[A-Za-z0-9\[])")
 # What stands in a manual for a password.
