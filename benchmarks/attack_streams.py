@@ -1,5 +1,6 @@
 """Streams of feedback with a known truth: honest people, a minority with another view, and seven kinds of attackers."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def make_stream(seed: int, attack: str, share: float, world: World | None = None
     names = [name for name in (f"key:app/u{i}" for i in range(2 * world.num_raters)) if not is_held_out(name)][: world.num_raters]
     rng.shuffle(names)
     questions = [_question(i, rng, world) for i in range(world.num_questions)]
-    gold = {q.prompt: (q.right,) for q in questions if not q.view and rng.random() < world.gold}
+    gold: dict[str, tuple[str, ...]] = {q.prompt: (q.right,) for q in questions if not q.view and rng.random() < world.gold}
     num_bad = round(share * world.num_raters) if attack != "none" else 0
     num_minority = round(world.minority * world.num_raters)
     stream = Stream(
@@ -90,7 +91,7 @@ def _question(index: int, rng: random.Random, world: World) -> Question:
 
 def _ask(stream: Stream, rng: random.Random) -> int:
     """Some questions are asked often, most seldom."""
-    return min(len(stream.questions) - 1, round(len(stream.questions) * rng.random() ** 1.7))
+    return min(len(stream.questions) - 1, round(len(stream.questions) * math.pow(rng.random(), 1.7)))
 
 
 def _answer(question: Question, model: str, rng: random.Random) -> str:

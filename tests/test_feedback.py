@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from feilun.artifacts import draft, verify
 from feilun.config import TurnSettings
 from feilun.feedback import (
+    ExamQuestions,
     LessonRules,
     RaterTrust,
     artifacts_to_rebuild,
@@ -27,6 +28,7 @@ from feilun.feedback import (
 )
 from feilun.feedback.lessons import pair_rows, sft_rows
 from feilun.feedback.opinions import contains_answer, hear
+from feilun.feedback.privacy import without_personal_data
 from feilun.store import CompletionRecord, CurrentVote, FeedbackRequest, Sibling, Store
 from feilun.types import Consent, Decision, is_held_out
 
@@ -462,3 +464,59 @@ def test_trust_and_lessons_do_not_see_the_order_of_numbers() -> None:
     assert here.raters.trust == there.raters.trust
     assert here.dropped == there.dropped
     assert [(x.events, x.weight, mirrored(x.text)) for x in here.lessons] == [(x.events, x.weight, x.text) for x in there.lessons]
+
+
+# apart from exams, and from what was private
+
+
+def test_exam_questions_are_found_both_ways(tmp_path: Path) -> None:
+    exam = ExamQuestions({"e1": "Question  0!", "e2": "法国的首都是哪座城市?", "e3": "q?"})
+    assert exam.found_in("I ask: 法国的首都,是哪座城市") == ["e2"]
+    assert exam.found_in("a q? b") == []
+    assert exam.found_in("a\nQ?") == ["e3"]
+    with Store.open(tmp_path) as store:
+        fill(store)
+        leaked = build_lessons(store, tmp_path, "before", gold=None)
+        made = build_lessons(store, tmp_path, "after", gold=None, protect=exam)
+    assert all(exam("\n".join(m["content"] for m in row["messages"])) is None for row in lines(made.path / "sft.jsonl"))
+    report = json.loads((made.path / "report.json").read_text(encoding="utf-8"))
+    assert report["dropped"]["asked_in_exam"] == 1
+    assert report["exam_questions"] == {"protected": 3, "in_earlier_lessons": {"e1": [f"lessons/{leaked.ref}"]}}
+    assert report["num_events"] == 6
+
+
+def test_what_was_said_in_private_taints_all_that_follows(tmp_path: Path) -> None:
+    """A later answer is open, an earlier question of the same talk was not: no lesson holds that question."""
+    answer = {"index": 0, "text": "red", "finish_reason": "stop", "num_tokens": 1}
+    talk = [{"role": "user", "content": "my secret plan"}, {"role": "assistant", "content": "red"}, {"role": "user", "content": "and?"}]
+    with Store.open(tmp_path) as store:
+        for name, messages, consent in (("c0", talk[:1], Consent.SERVE), ("c1", talk, Consent.PUBLISH)):
+            record = CompletionRecord(
+                id=name, principal=ANN, model="m", thread_id="t", messages=messages, choices=[answer],
+                decision=Decision(engine="e", model="m"), consent=consent,
+            )  # fmt: skip
+            store.record_completion(record)
+        store.record_feedback(FeedbackRequest(principal=ANN, target_id="c1", kind="edit", value="blue", consent=Consent.PUBLISH))
+        made = build_lessons(store, tmp_path, "x", gold=None)
+    assert list(lines(made.path / "sft.jsonl")) == []
+    assert made.manifest["counts"]["dropped"] == {"consent": 1}
+
+
+def test_a_narrower_scope_keeps_only_what_may_be_published() -> None:
+    votes = [vote(1, ANN, "edit", "blue"), vote(2, BOB, "edit", "green", prompt="b", consent=Consent.PUBLISH)]
+    made = curate(votes, None, LessonRules(scope=Consent.PUBLISH))
+    assert ([lesson.text for lesson in made.lessons], made.dropped) == (["green"], {"consent": 1})
+    assert [row["consent"] for row in sft_rows(curate(votes, None, LOOSE).lessons)] == ["improve", "publish"]
+
+
+def test_personal_data_gives_way_to_placeholders_but_not_the_owners() -> None:
+    text = "write to anna.smith@bluemail.de"
+    for rater, expected in ((ANN, "[EMAIL]"), ("owner", "anna.smith")):
+        said = vote(1, rater, "edit", text, prompt=text, answer=text + "!!")
+        made = curate([said], None, LOOSE, frozenset({said.thread_id}))
+        cleaned, counts = without_personal_data(made.lessons, also_owner=False)
+        body = json.dumps([sft_rows(cleaned), pair_rows(cleaned)])
+        assert expected in body
+        assert ("anna.smith" in body) == (rater == "owner")
+        assert bool(counts) == (rater != "owner")
+    assert "anna.smith" not in json.dumps(sft_rows(without_personal_data(made.lessons, also_owner=True)[0]))

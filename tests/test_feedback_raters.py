@@ -65,7 +65,7 @@ def test_e_bh_on_a_case_by_hand() -> None:
 
 def thumbs(rng: random.Random, raters: Iterable[str], p_up: list[float], first_seq: int = 1) -> list[CurrentVote]:
     """Every rater judges ten of the answers as often up as the answer deserves and their own leniency says."""
-    made = []
+    made: list[CurrentVote] = []
     for rater in raters:
         lenient = rng.uniform(-SLACK, SLACK)
         for index in rng.sample(range(len(p_up)), 10):

@@ -11,6 +11,9 @@ def add_feedback(verbs: Any) -> None:
     feedback = add_group(verbs, "feedback", "events -> lessons")
     build = add(feedback, "build", run_feedback_build, "lessons from all events so far")
     build.add_argument("name")
+    build.add_argument("--scope", choices=("improve", "publish"), default="improve", help="the least consent of a row (default: improve)")
+    protect = "exam questions, {question, id} a line: no lesson may hold one, and those that earlier lessons hold are named"
+    build.add_argument("--protect", nargs="+", type=Path, default=[], metavar="FILE", help=protect)
     take = add(feedback, "import", run_feedback_import, "lessons from a file of dialogues ({messages} a line)", begins=True)
     take.add_argument("name")
     take.add_argument("paths", nargs="+", type=Path, metavar="FILE")
@@ -19,13 +22,18 @@ def add_feedback(verbs: Any) -> None:
 
 
 def run_feedback_build(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from feilun.config import TurnSettings
-    from feilun.feedback import build_lessons
+    from feilun.feedback import ExamQuestions, LessonRules, build_lessons, read_questions
     from feilun.store import Store
     from feilun.turn.steps import GOLD, read_gold
+    from feilun.types import Consent
 
+    rules = replace(LessonRules(), scope=Consent(options.scope), min_trust=TurnSettings().min_trust)
+    protect = ExamQuestions(read_questions(options.protect)) if options.protect else None
     with Store.open(options.home) as store:
-        made = build_lessons(store, options.home, options.name, gold=read_gold(options.home / GOLD), settings=TurnSettings())
+        made = build_lessons(store, options.home, options.name, gold=read_gold(options.home / GOLD), rules=rules, protect=protect)
     print((made.path / "report.json").read_text(encoding="utf-8"))
     print(f"lessons/{made.ref}")
     return 0

@@ -4,12 +4,14 @@ from feilun.feedback.curation import LessonRules, curate, may_teach
 from feilun.feedback.export import artifacts_to_rebuild, export_events
 from feilun.feedback.imports import import_lessons
 from feilun.feedback.lessons import build_lessons, rater_hash
+from feilun.feedback.protect import ExamQuestions, read_questions
 from feilun.feedback.raters import Raters
 from feilun.feedback.signals import SIGNALS, Signal
 from feilun.feedback.trust import RaterTrust, rater_trust
 
 __all__ = [
     "SIGNALS",
+    "ExamQuestions",
     "LessonRules",
     "RaterTrust",
     "Raters",
@@ -22,4 +24,5 @@ __all__ = [
     "may_teach",
     "rater_hash",
     "rater_trust",
+    "read_questions",
 ]

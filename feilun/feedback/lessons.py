@@ -8,15 +8,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from feilun.artifacts import Artifact, write_json, write_rows
+from feilun.artifacts import Artifact, list_artifacts, write_json, write_rows
 from feilun.artifacts import Draft as ArtifactDraft
 from feilun.artifacts import draft as draft_artifact
 from feilun.feedback.curation import Curated, Lesson, LessonRules, curate
 from feilun.feedback.opinions import prompt_of
+from feilun.feedback.privacy import without_personal_data
+from feilun.feedback.protect import ExamQuestions
 from feilun.store import OWNER, CurrentVote, Store
+from feilun.types import Consent
 
 __all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_rows", "rater_hash", "sft_rows"]
 
+NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 VERSION = 2  # of the rules in code: other rules, another artifact
 
 
@@ -43,13 +47,15 @@ def build_lessons(
 ) -> Artifact:
     """The lessons of all events up to `upto_seq` (None: all there are), published as `home/lessons/name@hash`.
 
-    sft.jsonl: {"messages", "weight", "kind", "events", "rater", "raters"}; rater: whose words they are. pairs.jsonl:
-    {"prompt", "chosen", "rejected", "weight", "events", "rater", "raters"}.
+    sft.jsonl: {"messages", "weight", "kind", "events", "rater", "raters", "consent"}; rater: whose words they are. pairs.jsonl:
+    {"prompt", "chosen", "rejected", "weight"} and the same four.
     Rows stand in an order of content: which of two users' requests came first by a hair must not change what is trained.
     report.json: how many events were used, counted only, or dropped, and why; trust, voice and share of every rater, by hash.
     gold: question -> accepted answers, for trust alone. settings: its min_trust takes the place of the one in `rules`.
     Answers of an engine elsewhere teach only while the owner's word stands that its terms allow it; the recipe says whose it was.
     protect: names the reason why a text must not be learnt (an exam asks it, say), or None; such lessons are counted drops.
+    Where it is an ExamQuestions, the report also names the questions that earlier lessons of this home hold already.
+    Personal data and secrets give way to placeholders, counted in the report; the owner's own stay, unless they are to be published.
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = rules or LessonRules()
@@ -61,22 +67,25 @@ def build_lessons(
     if protect is not None:
         curated = _unprotected(curated, protect)
     curated.dropped.update(_gone(store, newest, votes))
+    cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
+    report = lessons_report(curated) | {"redacted": dict(sorted(redacted.items()))}
+    if isinstance(protect, ExamQuestions):
+        report["exam_questions"] = {"protected": len(protect), "in_earlier_lessons": protect.seen_in(list_artifacts(home, "lessons"))}
     recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
-        _write(work, curated)
+        _write(work, cleaned, report)
     assert work.artifact is not None
     return work.artifact
 
 
-def _write(work: ArtifactDraft, curated: Curated) -> None:
-    in_order = sorted(curated.lessons, key=_content)
+def _write(work: ArtifactDraft, lessons: Sequence[Lesson], report: Mapping[str, Any]) -> None:
+    in_order = sorted(lessons, key=_content)
     write_rows(work.path / "sft.jsonl", sft_rows(in_order))
     write_rows(work.path / "pairs.jsonl", pair_rows(in_order))
-    report = lessons_report(curated)
     write_json(work.path / "report.json", report)
-    work.counts = {key: report[key] for key in ("num_events", "used", "signals", "dropped", "num_rows", "num_pairs")}
+    work.counts = {key: report[key] for key in ("num_events", "used", "signals", "dropped", "redacted", "num_rows", "num_pairs")}
     work.counts["shares"] = {rater: known["share"] for rater, known in report["raters"].items() if known["share"]}
-    work.counts["events"] = sorted(event for lesson in curated.lessons for event in lesson.events)
+    work.counts["events"] = sorted(event for lesson in lessons for event in lesson.events)
 
 
 def _unprotected(curated: Curated, protect: Protect) -> Curated:
@@ -131,7 +140,8 @@ def pair_rows(lessons: Iterable[Lesson]) -> list[dict[str, Any]]:
 
 def _origin(lesson: Lesson) -> dict[str, Any]:
     raters = sorted(rater_hash(vote.principal) for vote in lesson.votes)
-    return {"events": list(lesson.events), "rater": rater_hash(lesson.vote.principal), "raters": raters}
+    consent = min((vote.consent for vote in lesson.votes), key=NARROWEST_FIRST.index)
+    return {"events": list(lesson.events), "rater": rater_hash(lesson.vote.principal), "raters": raters, "consent": str(consent)}
 
 
 def _content(lesson: Lesson) -> tuple[str, str, str, str, float]:

@@ -27,7 +27,14 @@ def current(connection: sa.Connection, upto_seq: int | None, principal: str | No
     tree = nodes(
         connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *(spoken.address for spoken in siblings.values())]
     )
-    return [_vote(row, tree, siblings) for row in rows]
+    private = _asked_privately(connection)
+    return [_vote(row, tree, siblings, private) for row in rows]
+
+
+def _asked_privately(connection: sa.Connection) -> frozenset[str]:
+    """Addresses of questions whose answer was only to serve: nothing that has one among its messages may do more."""
+    only_to_serve = (completions.c.consent == str(Consent.SERVE)) & (completions.c.erased == 0)
+    return frozenset(connection.execute(sa.select(completions.c.parent).where(only_to_serve)).scalars())
 
 
 def stands_now() -> sa.ColumnElement[bool]:
@@ -60,17 +67,27 @@ def _siblings(connection: sa.Connection, rows: Any) -> dict[tuple[str, int], Spo
     return {key: found[key] for key in sorted(wanted)}
 
 
-def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[str, int], Spoken]) -> CurrentVote:
+def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[str, int], Spoken], private: frozenset[str]) -> CurrentVote:
     same = ("seq", "id", "at", "principal", "target_id", "target_index", "kind", "value", "thread_id", "model")
     over = [(item["id"], item["index"]) for item in row["value"]["over"]] if row["kind"] == "choice" else []
     return CurrentVote(
         **{name: row[name] for name in same},
         reason=tuple(row["reason"]),
-        consent=min(Consent(row["consent"]), Consent(row["completion_consent"]), key=NARROWEST_FIRST.index),
+        consent=min(Consent(row["consent"]), _consent_of(row, tree, private), key=NARROWEST_FIRST.index),
         prompt=tuple(chain(tree, row["parent"])),
         answer=text_of(tree[row["address"]].parts),
         over=tuple(_sibling(key, tree, siblings[key]) for key in over),
     )
+
+
+def _consent_of(row: sa.RowMapping, tree: Mapping[str, Node], private: frozenset[str]) -> Consent:
+    """Of the answer; where a message before it was said in private, no more than to serve."""
+    address = row["parent"]
+    while private and (node := tree.get(address)) is not None:
+        if address in private:
+            return Consent.SERVE
+        address = node.parent
+    return Consent(row["completion_consent"])
 
 
 def _sibling(key: tuple[str, int], tree: Mapping[str, Node], spoken: Spoken) -> Sibling:
