@@ -4,11 +4,12 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vote_house import RATERS as NAMES
+from vote_house import vote
 
 from benchmarks.attack_rules import RULES
 from benchmarks.attack_streams import ATTACKS, World, make_stream
@@ -20,19 +21,8 @@ from feilun.feedback.raters import judge_raters
 from feilun.feedback.stuffing import SLACK, Act, e_bh, log_factor, shifted
 from feilun.feedback.voices import find_voices, log_copied
 from feilun.store import OWNER, CurrentVote, Sibling
-from feilun.types import Consent, is_held_out
 
-NAMES = [name for name in (f"key:app/u{i}" for i in range(300)) if not is_held_out(name)]
 RULES_OF_HOUSE = LessonRules()
-
-
-def vote(seq: int, rater: str, kind: str, value: Any, *, prompt: str = "which?", answer: str = "red", **more: Any) -> CurrentVote:
-    fields: dict[str, Any] = {
-        "seq": seq, "id": f"e{seq}", "at": 100.0 * seq, "principal": rater, "target_id": f"c{seq}", "target_index": 0, "kind": kind,
-        "value": value, "reason": (), "consent": Consent.IMPROVE, "thread_id": f"t{seq}", "model": "m",
-        "prompt": ({"role": "user", "content": prompt},), "answer": answer,
-    }  # fmt: skip
-    return CurrentVote(**{**fields, **more})
 
 
 # e-values

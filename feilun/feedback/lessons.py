@@ -58,8 +58,7 @@ def build_lessons(
     Personal data and secrets give way to placeholders, counted in the report; the owner's own stay, unless they are to be published.
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
-    rules = rules or LessonRules()
-    rules = rules if settings is None else replace(rules, min_trust=settings.min_trust)
+    rules = _with_trust(rules or LessonRules(), settings)
     votes = store.current_votes(newest)
     terms = {engine.name: engine.teach for engine in store.engines()}
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
@@ -68,14 +67,22 @@ def build_lessons(
         curated = _unprotected(curated, protect)
     curated.dropped.update(_gone(store, newest, votes))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
-    report = lessons_report(curated) | {"redacted": dict(sorted(redacted.items()))}
-    if isinstance(protect, ExamQuestions):
-        report["exam_questions"] = {"protected": len(protect), "in_earlier_lessons": protect.seen_in(list_artifacts(home, "lessons"))}
+    report = lessons_report(curated) | {"redacted": dict(sorted(redacted.items())), **_exam_questions(home, protect)}
     recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
         _write(work, cleaned, report)
     assert work.artifact is not None
     return work.artifact
+
+
+def _with_trust(rules: LessonRules, settings: HasMinTrust | None) -> LessonRules:
+    return rules if settings is None else replace(rules, min_trust=settings.min_trust)
+
+
+def _exam_questions(home: Path, protect: Protect | None) -> dict[str, Any]:
+    if not isinstance(protect, ExamQuestions):
+        return {}
+    return {"exam_questions": {"protected": len(protect), "in_earlier_lessons": protect.seen_in(list_artifacts(home, "lessons"))}}
 
 
 def _write(work: ArtifactDraft, lessons: Sequence[Lesson], report: Mapping[str, Any]) -> None:
