@@ -41,6 +41,7 @@ LOOKING = tuple(
     for line in (
         "status", "show champion", "verify", "exam run champion", "exam compare a b", "chat", "turn", "rollback", "promote a",
         "forget owner", "key list", "key revoke a", "feedback build a", "feedback export a.jsonl", "corpus report a",
+        "corpus undo a --all out",
         "tokenizer train a --corpus b", "pretrain", "sft", "prefer",
     )
 )  # fmt: skip

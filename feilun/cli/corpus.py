@@ -16,6 +16,12 @@ def add_corpus(verbs: Any) -> None:
     add_set(build)
     report = add(corpus, "report", run_corpus_report, "what was kept, repaired and dropped, and why")
     report.add_argument("ref")
+    undo = add(corpus, "undo", run_corpus_undo, "the raw documents of a corpus again")
+    undo.add_argument("ref")
+    chosen = undo.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--document", metavar="ID", help="its bytes into the file OUT")
+    chosen.add_argument("--all", action="store_true", help="all documents below the folder OUT")
+    undo.add_argument("out", type=Path, metavar="OUT")
     tokenizer = add_group(verbs, "tokenizer", "a byte-level BPE of a corpus")
     train = add(tokenizer, "train", run_tokenizer_train, "train a tokenizer")
     train.add_argument("name")
@@ -44,6 +50,17 @@ def run_corpus_report(options: argparse.Namespace) -> int:
     from feilun.corpus import report
 
     print(report(find(options.home, options.ref, "corpus")))
+    return 0
+
+
+def run_corpus_undo(options: argparse.Namespace) -> int:
+    from feilun.artifacts import find
+    from feilun.corpus import undo_corpus
+
+    counts = undo_corpus(find(options.home, options.ref, "corpus"), options.out, options.document)
+    print(f"{options.out}: {counts['files']:,} text files in their own bytes, {counts['texts']:,} texts as rows and pages held them")
+    if counts["withheld"]:
+        print(f"{counts['withheld']:,} redacted places stay: what stood there is not kept")
     return 0
 
 

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from feilun.corpus.build import build_corpus, build_from_documents
     from feilun.corpus.shards import read_documents
     from feilun.corpus.summary import report
+    from feilun.corpus.undo import undo_corpus
 
-__all__ = ["build_corpus", "build_from_documents", "read_documents", "report"]
+__all__ = ["build_corpus", "build_from_documents", "read_documents", "report", "undo_corpus"]
 
 _HOMES = {
     "build_corpus": "feilun.corpus.build",
     "build_from_documents": "feilun.corpus.build",
     "read_documents": "feilun.corpus.shards",
     "report": "feilun.corpus.summary",
+    "undo_corpus": "feilun.corpus.undo",
 }
 
 

@@ -10,7 +10,10 @@ from feilun.artifacts import Artifact
 from feilun.corpus.edits import EDIT_FIELDS
 from feilun.types import Document, UserError
 
-__all__ = ["DOCUMENT_COLUMNS", "DROPPED_COLUMNS", "PARTS", "Part", "ShardWriter", "read_documents", "read_dropped"]
+__all__ = [
+    "DOCUMENT_COLUMNS", "DROPPED_COLUMNS", "PARTS", "Part", "ShardWriter", "read_document_frames", "read_documents", "read_dropped",
+    "read_edits",
+]  # fmt: skip
 
 Part = Literal["train", "validation"]
 PARTS: tuple[Part, ...] = ("train", "validation")
@@ -67,11 +70,16 @@ class ShardWriter:
 
 def read_documents(artifact: Artifact, part: Part = "train") -> Iterator[Document]:
     """Documents of one part in their order; one shard is in memory at a time."""
-    if part not in PARTS:
-        raise UserError(f"part {part!r} of a corpus is unknown; allowed: {', '.join(PARTS)}")
-    for frame in _frames(artifact, part):
+    for frame in read_document_frames(artifact, part):
         for row in frame.select(DOCUMENT_COLUMNS).iter_rows():
             yield Document(**dict(zip(DOCUMENT_COLUMNS, row, strict=True)))
+
+
+def read_document_frames(artifact: Artifact, part: Part) -> Iterator[pl.DataFrame]:
+    """The shards of one part as frames."""
+    if part not in PARTS:
+        raise UserError(f"part {part!r} of a corpus is unknown; allowed: {', '.join(PARTS)}")
+    return _frames(artifact, part)
 
 
 def read_dropped(artifact: Artifact) -> Iterator[dict[str, str]]:
