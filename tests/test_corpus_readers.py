@@ -41,8 +41,7 @@ def faults(path: Path, data: bytes | None = None) -> dict[str, str]:
 @pytest.fixture(scope="module", autouse=True)
 def one_child() -> Iterator[None]:
     yield
-    for child in list(guard._children):
-        guard._end(child)
+    guard.GUARD.end()
 
 
 def test_a_word_document_is_read_in_its_order(tmp_path: Path) -> None:

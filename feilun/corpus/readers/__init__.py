@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from feilun.corpus.readers.guard import GUARDED, Task, guarded_rows
+from feilun.corpus.readers.guard import GUARD, GUARDED, Guard, Task
 from feilun.corpus.readers.rows import HEAD_CHARS, Row, Unreadable, lost
 from feilun.corpus.readers.streams import content
 from feilun.corpus.remote import fetched
@@ -27,7 +27,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_rows(source: Source, column: str = "text") -> Iterator[Row]:
+def read_rows(source: Source, column: str = "text", guard: Guard = GUARD) -> Iterator[Row]:
     """Every document of one file, and every fault in it as a row with a reason; a file without either is "empty".
 
     column: where the text stands in JSON lines and tables. Raises UserError for a file that is something else than it says.
@@ -35,7 +35,7 @@ def read_rows(source: Source, column: str = "text") -> Iterator[Row]:
     empty = True
     try:
         with fetched(source) as local:
-            for row in _rows(local, column):
+            for row in _rows(local, column, guard):
                 empty = False
                 yield row
     except Unreadable as fault:
@@ -49,7 +49,7 @@ def read_rows(source: Source, column: str = "text") -> Iterator[Row]:
             yield lost(source.name, "empty", "")
 
 
-def _rows(source: Source, column: str) -> Iterator[Row]:
+def _rows(source: Source, column: str, guard: Guard) -> Iterator[Row]:
     kind = kind_of(source.name)
     assert kind is not None
     kind = _kind_inside(source) if kind == "packed" else kind
@@ -57,7 +57,7 @@ def _rows(source: Source, column: str) -> Iterator[Row]:
         return
     task = Task(source, kind, column)
     if kind in GUARDED:
-        yield from guarded_rows(task)
+        yield from guard.rows(task)
     else:
         yield from _read_here(task)
 

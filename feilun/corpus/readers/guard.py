@@ -7,7 +7,7 @@ import atexit
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -17,12 +17,12 @@ from feilun.corpus.readers.rows import Row, Unreadable
 from feilun.corpus.sources import Kind, Source
 from feilun.types import UserError
 
-__all__ = ["GUARDED", "guarded_rows"]
+__all__ = ["GUARD", "GUARDED", "Guard", "Task", "serve_tasks"]
 
 GUARDED: frozenset[Kind] = frozenset(("html", "pdf", "docx", "epub", "warc", "parquet"))
 MAX_MEMORY_BYTES = 4 << 30
 # Between two batches of rows; the slowest honest page of a PDF takes seconds.
-MAX_CPU_SECONDS = 300
+MAX_CPU_SECONDS = 120
 BATCH_ROWS, BATCH_CHARS = 256, 1 << 20
 MAX_DEATHS = 8
 
@@ -41,76 +41,78 @@ class Child(NamedTuple):
     pipe: Connection
 
 
-_children: list[Child] = []
+class Guard:
+    """Reads files in a child process of its own; one guard is used by one thread at a time."""
 
+    def __init__(self, serve: Callable[[Connection], None] | None = None, max_deaths: int = MAX_DEATHS) -> None:
+        """serve: what the child runs, an importable function. max_deaths: in one file, before the rest of it is given up."""
+        self._serve, self._max_deaths = serve, max_deaths
+        self._child: Child | None = None
 
-def guarded_rows(task: Task) -> Iterator[Row]:
-    """What `read_guarded` yields in the child; where that dies, the rows before, and a "parser_died" for what it died on.
+    def rows(self, task: Task) -> Iterator[Row]:
+        """What `read_guarded` yields in the child; where that dies, the rows before, and a "parser_died" for what it died on.
 
-    In a crawl that is one record, and the rest is read; in any other file it is what was left of the file.
-    """
-    num_rows, number = 0, 0
-    for _ in range(MAX_DEATHS):
+        In a crawl that is one record, and the rest is read; in any other file it is what was left of the file.
+        """
+        num_rows, number = 0, 0
+        for _ in range(self._max_deaths):
+            try:
+                for row in self._ask(task, num_rows):
+                    num_rows += 1
+                    number = _record_number(row, number)
+                    yield row
+                return
+            except ChildProcessError as death:
+                if task.kind != "warc":
+                    raise Unreadable("parser_died", str(death)) from None
+                task = task._replace(skipped=task.skipped | {number + 1})
+        raise Unreadable("parser_died", f"it died {self._max_deaths} times in this file; what stands behind record {number} is lost")
+
+    def _ask(self, task: Task, num_known: int) -> Iterator[Row]:
+        """Rows of a file after the first `num_known`, from the child. Raises ChildProcessError when it dies."""
+        child = self._start()
+        is_done = False
         try:
-            for row in _ask(task, num_rows):
-                num_rows += 1
-                number = _record_number(row, number)
-                yield row
-            return
-        except ChildProcessError as death:
-            if task.kind != "warc":
-                raise Unreadable("parser_died", str(death)) from None
-            task = task._replace(skipped=task.skipped | {number + 1})
-    raise Unreadable("parser_died", f"it died {MAX_DEATHS} times in this file; what stands behind record {number} is lost")
+            child.pipe.send(task)
+            while isinstance(answer := child.pipe.recv(), list):
+                yield from answer[num_known:]
+                num_known = max(0, num_known - len(answer))
+            is_done = True
+            if answer is not None:
+                raise answer
+        except (EOFError, ConnectionError):
+            raise ChildProcessError(_death_of(child)) from None
+        finally:
+            if not is_done:
+                self.end()
+
+    def _start(self) -> Child:
+        if self._child is None:
+            context = get_context("spawn")
+            ours, theirs = context.Pipe()
+            process = context.Process(target=self._serve or serve_tasks, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._child = Child(process, ours)
+            atexit.register(self.end)
+        return self._child
+
+    def end(self) -> None:
+        """End the child; the next file gets a new one."""
+        atexit.unregister(self.end)
+        if self._child is not None:
+            self._child.process.kill()
+            self._child.process.join()
+            self._child.pipe.close()
+            self._child = None
+
+
+GUARD = Guard()
 
 
 def _record_number(row: Row, before: int) -> int:
     tail = row.origin.rpartition(":")[2].partition("#")[0]
     return int(tail) if tail.isdecimal() else before
-
-
-def _ask(task: Task, num_known: int) -> Iterator[Row]:
-    """Rows of a file after the first `num_known`, from the child. Raises ChildProcessError when it dies."""
-    child = _child()
-    is_done = False
-    try:
-        child.pipe.send(task)
-        while True:
-            answer = child.pipe.recv()
-            if isinstance(answer, list):
-                yield from answer[num_known:]
-                num_known = max(0, num_known - len(answer))
-                continue
-            is_done = True
-            if answer is not None:
-                raise answer
-            return
-    except (EOFError, ConnectionError):
-        is_done = False
-        raise ChildProcessError(_death_of(child)) from None
-    finally:
-        if not is_done:
-            _end(child)
-
-
-def _child() -> Child:
-    if not _children:
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        process.start()
-        theirs.close()
-        _children.append(Child(process, ours))
-        atexit.register(_end, _children[0])
-    return _children[0]
-
-
-def _end(child: Child) -> None:
-    child.process.kill()
-    child.process.join()
-    child.pipe.close()
-    if child in _children:
-        _children.remove(child)
 
 
 def _death_of(child: Child) -> str:
@@ -121,7 +123,7 @@ def _death_of(child: Child) -> str:
     return f"the parser died: {signal.Signals(-code).name if code < 0 else f'exit status {code}'}"
 
 
-def _serve(pipe: Connection) -> None:
+def serve_tasks(pipe: Connection, read: Callable[[Task], Iterator[Row]] | None = None) -> None:
     """The child: reads what it is asked for until its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["POLARS_MAX_THREADS"] = "1"
@@ -134,24 +136,24 @@ def _serve(pipe: Connection) -> None:
             task = pipe.recv()
         except EOFError:
             return
-        pipe.send(_answer(pipe, task))
+        pipe.send(_answer(pipe, task, read))
 
 
-def _answer(pipe: Connection, task: Task) -> Exception | None:
+def _answer(pipe: Connection, task: Task, read: Callable[[Task], Iterator[Row]] | None) -> Exception | None:
     from feilun.corpus.readers import read_guarded
 
     held: list[Row] = []
     num_chars, max_rows = 0, 1 if task.kind == "warc" else BATCH_ROWS
     _allow_cpu()
     try:
-        for row in read_guarded(task):
+        for row in (read or read_guarded)(task):
             held.append(row)
             num_chars += len(row.text)
             if len(held) >= max_rows or num_chars >= BATCH_CHARS:
                 pipe.send(held)
                 held, num_chars = [], 0
                 _allow_cpu()
-    except (Unreadable, UserError) as error:
+    except (Unreadable, UserError, OSError) as error:
         fault: Exception = error
     except MemoryError:
         fault = Unreadable("too_much_memory", f"reading it takes more than {MAX_MEMORY_BYTES >> 30} GiB")

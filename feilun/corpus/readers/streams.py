@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 import zstandard
 
@@ -118,5 +118,5 @@ class _ChunkReader(io.RawIOBase):
         return size
 
 
-def buffered(chunks: Iterator[bytes]) -> IO[bytes]:
+def buffered(chunks: Iterator[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_ChunkReader(chunks))

@@ -23,6 +23,7 @@ LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "ascii": "
 MAX_LOST_SHARE = 0.001
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 TEXT_TYPES = ("text/plain", "text/markdown")
+WARC_SIGN = b"WARC/"
 RECORD_TYPES = ("response", "resource", "conversion")
 
 
@@ -107,7 +108,11 @@ def read_warc(source: Source, skipped: frozenset[int] = frozenset()) -> Iterator
 def _records(source: Source) -> Iterator[Any]:
     from warcio.archiveiterator import ArchiveIterator
 
-    records = iter(ArchiveIterator(buffered(content(source))))
+    stream = buffered(content(source))
+    # Without a line end warcio looks for one in all that was read so far, again and again.
+    if not stream.peek(len(WARC_SIGN)).lstrip().startswith(WARC_SIGN):
+        raise Unreadable("broken_document", "this is no crawl: a file of the WARC kind begins with WARC/")
+    records = iter(ArchiveIterator(stream))
     while True:
         try:
             record = next(records)
