@@ -71,7 +71,7 @@ def build_corpus(
     home: Path, name: str, paths: Sequence[Path | str], settings: CorpusSettings, *,
     protect: Protect | None = None, progress: Progress | None = None,
 ) -> Artifact:  # fmt: skip
-    """A corpus from files and folders (.txt, .md, .jsonl, each also .zst), published as home/corpus/name@hash.
+    """A corpus from files, folders and addresses of any kind that `sources.SUFFIXES_OF` lists, published as home/corpus/name@hash.
 
     protect: names the reason why a text must not enter (for example "reserved_pair"), or None; it runs in this process.
     progress: called with (input bytes done, input bytes in all). Scripts need `if __name__ == "__main__"`: workers are

@@ -29,11 +29,13 @@ def group_sources(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
     """Neighbouring files in groups of about `GROUP_BYTES` of text; the same whatever the number of workers."""
     groups: list[tuple[Source, ...]] = []
     held: list[Source] = []
+    num_bytes = 0
     for source in sources:
         held.append(source)
-        if sum(map(_text_bytes, held)) >= GROUP_BYTES or len(held) >= 1000:
+        num_bytes += _text_bytes(source)
+        if num_bytes >= GROUP_BYTES or len(held) >= 1000:
             groups.append(tuple(held))
-            held = []
+            held, num_bytes = [], 0
     return [*groups, tuple(held)] if held else groups
 
 

@@ -194,8 +194,7 @@ def _chapter(name: str, package: Package, chapter: str, locked: frozenset[str], 
     try:
         if chapter in locked:
             raise Unreadable("encrypted", "under digital rights management")
-        html, _ = decode_page(package.read(chapter))
-        root, is_whole = parse_page(html)
+        root, is_whole = parse_page(decode_page(package.read(chapter)))
         if not is_whole:
             raise Unreadable("broken_document", "nested too deep")
         return render(page_blocks(root))

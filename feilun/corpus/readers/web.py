@@ -33,35 +33,35 @@ def read_html(source: Source) -> Iterator[Row]:
 
 
 def _page_rows(name: str, origin: str, data: bytes, charset: str | None) -> Iterator[Row]:
-    html, encoding = decode_page(data, charset)
+    html = decode_page(data, charset)
     root, is_whole = parse_page(html)
     text = extract_article(root).text if root is not None else ""
     if not text:
         raise Unreadable("no_text" if is_whole else "broken_document", html[:1000])
-    yield from _named(name, origin, text, encoding)
+    yield from _named(name, origin, text)
     if not is_whole:
         yield lost(f"{origin}#rest", "broken_document", "the page is nested too deep; what stands below is lost")
 
 
-def _named(name: str, origin: str, text: str, encoding: str) -> Iterator[Row]:
-    for row in rows_of_text(origin, [text], encoding):
+def _named(name: str, origin: str, text: str) -> Iterator[Row]:
+    for row in rows_of_text(origin, [text]):
         yield row._replace(source=name)
 
 
-def decode_page(data: bytes, charset: str | None = None) -> tuple[str, str]:
-    """(text, encoding): what the bytes can only be, else what the server or the page declares, else what they look like."""
+def decode_page(data: bytes, charset: str | None = None) -> str:
+    """The page as text: by what the bytes can only be, else what the server or the page declares, else what they look like."""
     declared = DECLARED.search(data[:DECLARED_IN_BYTES])
     # Pages in UTF-8 that declare GB2312 are many; the reverse never happens by chance.
     certain = "utf-8" if not data.isascii() and detect_encoding(lambda: [data]) == "utf-8" else _marked(data)
     for encoding in (certain, _known(charset), _known(declared.group(1).decode() if declared else None)):
         text = _decoded(data, encoding) if encoding else None
-        if encoding and text is not None:
-            return text.removeprefix(BYTE_ORDER_MARK), encoding
+        if text is not None:
+            return text.removeprefix(BYTE_ORDER_MARK)
     encoding = detect_encoding(lambda: [data])
     text = data.decode(encoding) if encoding else _decoded(data, "utf-8")
     if text is None:
         raise Unreadable("undecodable", data[:800].decode("utf-8", "replace"))
-    return text, encoding or "utf-8"
+    return text
 
 
 def _marked(data: bytes) -> str | None:
@@ -157,7 +157,7 @@ def _body(record: Any) -> bytes:
 
 
 def _plain_rows(name: str, origin: str, data: bytes) -> Iterator[Row]:
-    text, encoding = decode_page(data)
+    text = decode_page(data)
     if not text.strip():
         raise Unreadable("empty", "")
-    return _named(name, origin, text, encoding)
+    return _named(name, origin, text)
