@@ -353,7 +353,7 @@ def test_a_line_of_a_gigabyte_is_pieces_or_a_reason_in_bounded_memory(tmp_path: 
     done = subprocess.run([sys.executable, "-c", MEMORY_PROBE, str(path)], capture_output=True, text=True, check=True)
     counts, megabytes = done.stdout.rsplit(" ", 1)
     expected = {
-        "line.txt": "{None: 86}", "line.jsonl": "{'oversized_row': 1}", "line.csv": "{'oversized_row'",
+        "line.txt": "{None: 86}", "line.jsonl": "{'oversized_row': 1}", "line.csv": "{'oversized_row': 1}",
         "line.html": "{'oversized_document': 1}",
         "line.jsonl.zst": "{'archive_bomb': 1}",
     }  # fmt: skip

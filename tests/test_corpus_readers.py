@@ -20,6 +20,7 @@ from feilun.config import CorpusSettings
 from feilun.corpus import build_corpus
 from feilun.corpus.encodings import CHINESE, detect_encoding
 from feilun.corpus.readers import Row, guard, read_rows
+from feilun.corpus.readers.lines import MAX_LINE_BYTES
 from feilun.corpus.readers.web import decode_page
 from feilun.corpus.sources import Source, find_sources
 from feilun.corpus.undo import restored_documents
@@ -179,6 +180,12 @@ def test_faults_of_single_records_cost_these(tmp_path: Path) -> None:
     assert [(r.origin, r.reason) for r in rows(tmp_path / "a.csv", data)] == [
         ("a.csv:2", None), ("a.csv:3", "malformed_row"), ("a.csv:4", "malformed_row"), ("a.csv:5", None),
     ]  # fmt: skip
+    long = b"x" * (MAX_LINE_BYTES + 1)
+    for name in ("b.csv", "b.tsv"):
+        read = rows(tmp_path / name, b"text\nbefore\n" + long + b"\nafter\xe2\x80\xa8the line\n")
+        assert [(r.text[:20], r.reason) for r in read] == [
+            ("before", None), ("a line of more than ", "oversized_row"), ("after\u2028the line", None),
+        ]  # fmt: skip
     pl.DataFrame({"text": ["one", None, "three"]}).write_parquet(tmp_path / "a.parquet")
     assert [r.reason for r in rows(tmp_path / "a.parquet")] == [None, "malformed_row", None]
 

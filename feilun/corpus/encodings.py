@@ -9,7 +9,8 @@ BYTE_ORDER_MARK = "\ufeff"
 SAMPLE_BYTES = 1 << 20
 # UTF-32 stands before UTF-16: its little-endian mark begins with that of UTF-16. The mark stays in the text, as one of UTF-8 does.
 MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
 # In this order they win a tie; Big5 with what Hong Kong and Taiwan add to it.
 CHINESE = ("gb18030", "big5hkscs", "utf-16-le", "utf-16-be")

@@ -1,12 +1,12 @@
 """Tables by name of the column: .csv and .tsv line by line, .parquet batch by batch."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from feilun.corpus.encodings import BYTE_ORDER_MARK, decode_stream
-from feilun.corpus.readers.lines import MAX_LINE_BYTES
+from feilun.corpus.readers.lines import MAX_LINE_BYTES, split_lines
 from feilun.corpus.readers.plain import encoding_of
 from feilun.corpus.readers.rows import FIELDS, Row, Unreadable, lost
 from feilun.corpus.readers.streams import content, unpacked_path
@@ -21,12 +21,12 @@ BATCH_ROWS = 1024
 def read_table(source: Source, column: str) -> Iterator[Row]:
     """Rows of a table with a head; its text stands in `column`, and id, source, license, lang where columns are called so."""
     encoding = encoding_of(source)
-    records = _records(_text_lines(decode_stream(content(source), encoding)), inner_name(source.name).lower().endswith(".tsv"))
+    records = _records(_Lines(decode_stream(content(source), encoding)), inner_name(source.name).lower().endswith(".tsv"))
     names: list[str] | None = None
     for number, cells in enumerate(records, 1):
         origin = f"{source.name}:{number}"
-        if isinstance(cells, str):
-            yield lost(origin, "malformed_row" if names else "no_columns", cells)
+        if isinstance(cells, Unreadable):
+            yield lost(origin, cells.reason, cells.detail)
         elif names is None:
             names = [cell.strip().removeprefix(BYTE_ORDER_MARK) for cell in cells]
             _check_column(source, column, names)
@@ -54,40 +54,43 @@ def _row(source: Source, column: str, origin: str, cells: dict[str, str], encodi
     )  # fmt: skip
 
 
-def _text_lines(texts: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends; one over the limit comes in parts, which the parser refuses."""
-    rest = ""
-    for text in texts:
-        *whole, rest = (rest + text).splitlines(keepends=True) or [""]
-        yield from whole
-        if len(rest) > MAX_LINE_BYTES:
-            yield rest
-            rest = ""
-    if rest:
-        yield rest
+class _Lines:
+    """Lines of a text; unlike a generator, one that goes on after the fault it raises for a line over the limit."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._lines = split_lines(text.encode() for text in texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if line is None:
+            raise Unreadable("oversized_row", f"a line of more than {MAX_LINE_BYTES >> 20} MiB")
+        return line.decode() + "\n"
 
 
-def _records(lines: Iterator[str], is_tsv: bool) -> Iterator[list[str] | str]:
+def _records(lines: Iterator[str], is_tsv: bool) -> Iterator[list[str] | Unreadable]:
     """Cells of each record, or the fault of one that has none."""
     previous = csv.field_size_limit(MAX_LINE_BYTES)
-    parse: Callable[[Iterator[str]], Iterator[list[str]]] = _tab_cells if is_tsv else csv.reader
-    records = parse(lines)
+    records: Iterator[list[str]] = map(_tab_cells, lines) if is_tsv else csv.reader(lines)
     try:
         while True:
             try:
                 yield next(records)
             except StopIteration:
                 return
+            except Unreadable as fault:
+                yield fault
             except csv.Error as error:
-                yield str(error)
+                yield Unreadable("malformed_row", str(error))
     finally:
         csv.field_size_limit(previous)
 
 
-def _tab_cells(lines: Iterator[str]) -> Iterator[list[str]]:
+def _tab_cells(line: str) -> list[str]:
     """A line is a record: text/tab-separated-values knows no quotes; those that other writers put round a cell are taken off."""
-    for line in lines:
-        yield [_unquote(cell) for cell in line.rstrip("\r\n").split("\t")]
+    return [_unquote(cell) for cell in line.rstrip("\r\n").split("\t")]
 
 
 def _unquote(cell: str) -> str:
