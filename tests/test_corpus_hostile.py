@@ -117,6 +117,16 @@ def test_a_truncated_file_is_counted_after_what_could_be_read(tmp_path: Path, ma
     assert {*read} & {"broken_archive", "broken_document", "malformed_row"} or (make == "pdf" and read == [None])
 
 
+def test_a_record_of_a_false_length_is_counted_and_the_rest_of_the_crawl_read(tmp_path: Path) -> None:
+    one, two = (warc(("conversion", f"http://a/{i}", "text/plain", STORY.encode())) for i in (1, 2))
+    size = f"Content-Length: {len(STORY.encode())}".encode()
+    assert one.count(size) == 1
+    data = one.replace(size, f"Content-Length: {len(STORY.encode()) - 30}".encode()) + two
+    read = rows(tmp_path / "a.warc", data)
+    assert [(row.id, row.reason) for row in read] == [("http://a/1", None), ("http://a/2", None), ("a.warc", "broken_archive")]
+    assert "1 records end elsewhere" in read[2].text
+
+
 def test_noise_under_any_name_ends_in_a_reason(tmp_path: Path) -> None:
     noise = random.Random(1).randbytes(3000)
     for name in ("a.txt", "a.html", "a.pdf", "a.docx", "a.epub", "a.parquet", "a.warc", "a.gz", "a.zst", "a.txt.gz", "a.pdf.zst"):

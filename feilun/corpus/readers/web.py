@@ -3,6 +3,8 @@
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import Any
 
 from feilun.corpus.encodings import BYTE_ORDER_MARK, MARKS, detect_encoding
@@ -112,17 +114,22 @@ def _records(source: Source) -> Iterator[Any]:
     # Without a line end warcio looks for one in all that was read so far, again and again.
     if not stream.peek(len(WARC_SIGN)).lstrip().startswith(WARC_SIGN):
         raise Unreadable("broken_document", "this is no crawl: a file of the WARC kind begins with WARC/")
-    records = iter(ArchiveIterator(stream))
+    archive = ArchiveIterator(stream)
+    records = iter(archive)
     while True:
         try:
-            record = next(records)
+            with redirect_stderr(StringIO()):
+                record = next(records)
         except StopIteration:
-            return
+            break
         except Unreadable:
             raise
         except Exception as error:  # A broken head makes warcio fail in any place.
             raise Unreadable("broken_archive", f"{type(error).__name__}: {error}") from None
         yield record
+    # What warcio writes to the standard error is a record whose length is wrong; what follows it is lost.
+    if archive.err_count:
+        raise Unreadable("broken_archive", f"{archive.err_count} records end elsewhere than they say; some text is lost")
 
 
 def _record_rows(name: str, origin: str, address: str, record: Any) -> Iterator[Row]:
