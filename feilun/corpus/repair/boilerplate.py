@@ -13,7 +13,7 @@ from feilun.corpus.edits import Edit
 
 __all__ = ["furniture", "has_furniture"]
 
-HEAD_LINES = 14
+HEAD_LINES = 20
 TAIL_LINES = 14
 HEAD_CHARS = 500
 TAIL_CHARS = 700
@@ -27,7 +27,7 @@ SIGNS = [
     "分享到", "点击查看", "阅读原文", "閱讀原文", "责任编辑", "責任編輯", "投递简历", "投遞簡歷", "年前", "月前",
     "周前", "天前", "小时前", "阅读量", "阅读数", "浏览量", "cover of episode", "logo of podcast", "Shownotes",
     "Deep Dive", "All rights reserved", "Share on", "Related Posts", "Leave a comment", "点赞", "點贊", "打赏",
-    "返回顶部", "首页",
+    "返回顶部", "首页", "首頁", "来源", "來源", "发布", "發布", "ICP", "Copyright", "©", "评论", "評論", "个月前", "個月前",
 ]  # fmt: skip
 ANYWHERE = re.compile(
     r"""(?:
@@ -48,6 +48,7 @@ ANYWHERE = re.compile(
     | (?:责任|責任)?(?:编辑|編輯)\s*[:：].{1,12}
     | [^\n]{0,100}(?:投递|投遞)(?:简历|簡歷).{0,40}
     | \(0\)|（0）
+    | .{0,40}(?:ICP[备備]|公安?网安备).{0,40}|(?:Copyright|©).{0,80}|(?:文章|评论|評論)(?:导航|導航|列表)
     | (?:All\ rights\ reserved|Share\ on|Related\ Posts|Leave\ a\ (?:comment|reply))\b.{0,60}
     )""",
     re.VERBOSE | re.IGNORECASE,
@@ -58,12 +59,18 @@ HEAD_ONLY = re.compile(
     | [\d,.]+[kKwW万萬]?(?:\s+[\d,.]+[kKwW万萬]?)+
     | (?:阅读|閱讀|浏览|瀏覽|点击|點擊)(?:量|数|數|次数)?\s*[:：]?\s*[\d,]+.{0,20}
     | (?:ChatGPT|GPT-?\d?|Claude|AI)\s*(?:国内版|中文版|镜像站?|入口|官网|免费版)
-    | cover\ of\ episode\b.{0,100} | logo\ of\ podcast\b.{0,60}
-    | (?:AI\ Deep\ Dive|AI\ Chapters|Transcript|\s)+ | (?:Shownotes|Transcript|\s)+ | Deep\ Dive | People | Topics | Chapters
     | 首[页頁]\s*[>»/].{0,60}
+    | (?:来源|來源|出处|出處)\s*[:：]\s*\S{1,20}
+    | (?:发布|發布|发表|發表|更新|编辑|編輯)(?:于|於|时间|時間|日期)?\s*[:：]?\s*\d{4}\s*[-/.年].{1,30}
     )""",
     re.VERBOSE,
 )
+# The page of a transcript has lines that elsewhere are headings.
+PODCAST = re.compile(
+    r"cover of episode\b.{0,100}|logo of podcast\b.{0,60}"
+    r"|(?:AI Deep Dive|AI Chapters|Shownotes|Transcript|\s)+|Deep Dive|People|Topics|Chapters"
+)
+PODCAST_SIGNS = ("cover of episode", "logo of podcast")
 # What stands behind one of these near the end of a text belongs to the site too, where it is short.
 SECTION = re.compile(
     r"(?:©\s*)?(?:版[权權](?:声明|聲明)|相[关關](?:文章|推[荐薦]|阅读|閱讀)|推[荐薦](?:阅读|閱讀)|猜你喜[欢歡]|[热熱][门門]文章)\s*[:：]?"
@@ -83,8 +90,9 @@ def has_furniture(texts: pl.Series) -> pl.Series:
 
 def furniture(text: str) -> Iterator[Edit]:
     lines = _lines(text)
-    head, tail = lines[:HEAD_LINES], lines[max(HEAD_LINES, len(lines) - TAIL_LINES) :] if len(lines) > HEAD_LINES else lines
-    places = {line.start for line in head if _is_head(line.text)} | {line.start for line in _tail(tail)}
+    head, tail = lines[:HEAD_LINES], lines[-TAIL_LINES:]
+    known = [HEAD_ONLY, PODCAST] if any(sign in text for sign in PODCAST_SIGNS) else [HEAD_ONLY]
+    places = {line.start for line in head if _is_one_of(known, line.text)} | {line.start for line in _tail(tail)}
     if len(places) == len(lines):
         return
     for line in lines:
@@ -103,16 +111,16 @@ def _lines(text: str) -> list[Line]:
     return found
 
 
-def _is_head(line: str) -> bool:
+def _is_one_of(patterns: Sequence[re.Pattern[str]], line: str) -> bool:
     bare = line.strip()
-    return len(bare) <= MAX_LINE_CHARS and (HEAD_ONLY.fullmatch(bare) is not None)
+    return len(bare) <= MAX_LINE_CHARS and any(pattern.fullmatch(bare) for pattern in patterns)
 
 
 def _tail(lines: Sequence[Line]) -> Iterator[Line]:
     is_behind = False
     for line in lines:
         bare = line.text.strip()
-        if len(bare) <= MAX_LINE_CHARS and ANYWHERE.fullmatch(bare):
+        if _is_one_of([ANYWHERE], bare):
             is_behind = is_behind or SECTION.fullmatch(bare) is not None
             yield line
         elif is_behind and len(bare) <= MAX_BEHIND_CHARS:

@@ -15,9 +15,11 @@ WINDOWS = {shown: byte for byte in range(0x80, 0xA0) if (shown := bytes([byte]).
 AS_BYTES = str.maketrans({shown: chr(byte) for shown, byte in WINDOWS.items()})
 SHOWN = f"\x80-\xbf{''.join(WINDOWS)}"
 LATIN_FLAG = f"[\xc2-\xf4][\\x80-\\xbf{''.join(WINDOWS)}]"
-# Well-formed UTF-8, a byte a character. Pairs that start with another letter than these two do stand in real text ("É»").
+# Well-formed UTF-8, a byte a character.
 THREE = "[\xe1-\xef][\x80-\xbf]{2}|\xe0[\xa0-\xbf][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{3}"
-LATIN_RUN = re.compile(f"(?:{THREE}|[\xc2\xc3][\x80-\xbf])+(?:{THREE}|[\xc4-\xdf][\x80-\xbf])*|(?:{THREE}|[\xc4-\xdf][\x80-\xbf]){{2,}}")
+LATIN_RUN = re.compile(f"(?:{THREE}|[\xc2-\xdf][\x80-\xbf])+")
+# One pair alone stands in real text too ("É»"), but hardly with one of these first.
+LONE_LEADS = "\xc2\xc3"
 # E7 9A 84 is 的, and EF BC, E3 80 and E2 80 lead the punctuation: read as GBK, they become these, which are next to unknown.
 GBK_SIGNS = ["锛", "銆", "鈥", "鐨"]
 WIDE_RUN = re.compile("[^\x00-\x7f]{2,}")
@@ -36,7 +38,8 @@ def has_gbk_mojibake(texts: pl.Series) -> pl.Series:
 def misread_as_latin(text: str) -> Iterator[Edit]:
     as_bytes = text.translate(AS_BYTES)
     for found in LATIN_RUN.finditer(as_bytes):
-        yield Edit(found.start(), text[found.start() : found.end()], _from_latin(found[0]))
+        if len(found[0]) > 2 or found[0][0] in LONE_LEADS:
+            yield Edit(found.start(), text[found.start() : found.end()], _from_latin(found[0]))
 
 
 def _from_latin(run: str) -> str:

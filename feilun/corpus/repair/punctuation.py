@@ -22,7 +22,7 @@ PAIR = re.compile(r"\(([^()\n]{0,200})\)")
 BRACKET = re.compile("[()]")
 HAN_ONE = re.compile(f"[{HAN}]")
 CODE_MARKS = frozenset(["::", ":/", "![", "!=", "?=", ":=", "?."])
-MIN_LINE_HAN = 4
+MIN_LINE_HAN = 2
 NEAR_CHARS = 200
 
 
@@ -71,7 +71,15 @@ def _is_chinese_pair(text: str, pair: re.Match[str]) -> bool:
     if before.isascii() and before.isalnum():
         # A call, f(x) or print("..."), has no Han or has it in quotes.
         return bool(HAN_ONE.search(pair[1])) and pair[1][:1] not in "\"'"
-    return bool(HAN_ONE.search(pair[1])) or _is_wide(text, pair.start() - 1)
+    return bool(HAN_ONE.search(pair[1])) or _is_wide(text, _left_of(text, pair.start()))
+
+
+def _left_of(text: str, place: int) -> int:
+    """The place before, where the stars of Markdown's emphasis are looked through."""
+    place -= 1
+    while place > 0 and text[place] == "*":
+        place -= 1
+    return place
 
 
 def _is_wide(text: str, place: int) -> bool:
@@ -82,7 +90,7 @@ def _is_chinese(text: str, place: int, restored: set[int]) -> bool:
     mark, before, after = text[place], text[place - 1] if place else "\n", text[place + 1 : place + 2]
     if before + mark + after in CODE_MARKS or mark + after in CODE_MARKS or before + mark in CODE_MARKS:
         return False
-    if any(beside in restored or _is_wide(text, beside) for beside in (place - 1, place + 1)):
+    if any(beside in restored or _is_wide(text, beside) for beside in (_left_of(text, place), place + 1)):
         return True
     if after == " " and mark != ":":
         return _is_wide(text, place + 2)

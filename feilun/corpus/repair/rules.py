@@ -47,8 +47,9 @@ RULES: tuple[Rule, ...] = (
     Rule(name="spelled_acronyms", flag=transcripts.is_spaced, find=transcripts.spelled_acronyms, langs=CHINESE),
     Rule(name="word_spaces", flag=transcripts.is_spaced, find=transcripts.word_spaces, langs=CHINESE),
     Rule(name="folded_punctuation", flag=punctuation.has_folded_marks, find=punctuation.folded_marks, langs=CHINESE),
-    Rule(name="mixed_scripts", flag=scripts.has_traditional, find=scripts.mixed_scripts, langs=CHINESE),
+    # Before the scripts: a site in the other script is no reason to convert the article.
     Rule(name="boilerplate", flag=boilerplate.has_furniture, find=boilerplate.furniture, langs=PROSE),
+    Rule(name="mixed_scripts", flag=scripts.has_traditional, find=scripts.mixed_scripts, langs=CHINESE),
     Rule(name="trailing_spaces", flag=characters.has_trailing_spaces, find=characters.trailing_spaces),
     Rule(name="outer_blank_lines", flag=characters.has_outer_blanks, find=characters.outer_blanks),
 )
