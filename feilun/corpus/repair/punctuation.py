@@ -21,6 +21,8 @@ MARK = re.compile("[,:;?!]")
 PAIR = re.compile(r"\(([^()\n]{0,200})\)")
 BRACKET = re.compile("[()]")
 HAN_ONE = re.compile(f"[{HAN}]")
+LOOSE_COMMA = re.compile(f"[,;] (?=[{HAN}])")
+TIGHT_COMMA = re.compile(f"[,;](?=[{HAN}])")
 CODE_MARKS = frozenset(["::", ":/", "![", "!=", "?=", ":=", "?."])
 MIN_LINE_HAN = 2
 NEAR_CHARS = 200
@@ -40,10 +42,12 @@ def folded_marks(text: str) -> Iterator[Edit]:
         place = found.start()
         if is_prose(place) and _is_chinese(text, place, restored):
             restored.add(place)
+    # Who types "你好, 世界" leaves a space behind each comma; a space behind other marks alone has another reason.
+    is_loose = len(LOOSE_COMMA.findall(text)) > len(TIGHT_COMMA.findall(text))
     for place in sorted(restored):
         mark = text[place]
-        loose = mark in ",;:?!" and text[place + 1 : place + 2] == " " and HAN_ONE.match(text, place + 2)
-        yield Edit(place, f"{mark} " if loose else mark, FULL_WIDTH[mark])
+        has_space = is_loose and mark in ",;:?!" and text[place + 1 : place + 2] == " " and HAN_ONE.match(text, place + 2)
+        yield Edit(place, f"{mark} " if has_space else mark, FULL_WIDTH[mark])
 
 
 def _brackets(text: str, is_prose: Callable[[int], bool]) -> set[int]:
