@@ -29,6 +29,7 @@ def rules_of(text: str, lang: str = "zh") -> set[str]:
 CASES = [
     ("mojibake_latin", "ä½\xa0å¥½ï¼Œä¸–ç•Œ", "你好，世界"),
     ("mojibake_latin", "cafÃ© dâ€™Ã©tÃ©".encode().decode("latin-1"), "café d’été"),
+    ("mojibake_latin", "他说“Ã©â€™”", "他说“é’”"),
     ("mojibake_gbk", "题目\n" + "你好，世界！今天天气好啊".encode().decode("gb18030", "ignore"), "题目\n你好，世界！今天天气好啊"),
     ("zero_width", "零\u200b宽\u2060空\u00ad格\u200e", "零宽空格"),
     ("html_references", "甲&amp;乙&nbsp;丙 &lt;丁&gt; &amp;amp;quot; &#20013;", '甲&乙 丙 <丁> " 中'),

@@ -11,12 +11,16 @@ from feilun.corpus.repair.guards import HAN
 __all__ = ["has_gbk_mojibake", "has_latin_mojibake", "misread_as_gbk", "misread_as_latin"]
 
 # What Windows-1252 shows for the bytes 80 to 9f; for the five it has no character for, the control stays.
-WINDOWS = {shown: byte for byte in range(0x80, 0xA0) if (shown := bytes([byte]).decode("cp1252", "ignore"))}
-AS_BYTES = str.maketrans({shown: chr(byte) for shown, byte in WINDOWS.items()})
-SHOWN = f"\x80-\xbf{''.join(WINDOWS)}"
-LATIN_FLAG = f"[\xc2-\xf4][\\x80-\\xbf{''.join(WINDOWS)}]"
+WINDOWS = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+AS_BYTES = str.maketrans(
+    WINDOWS, "\x80\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8e\x91\x92\x93\x94\x95\x96\x97\x98\x99\x9a\x9b\x9c\x9e\x9f"
+)
+LATIN_FLAG = f"[\xc2-\xf4][\\x80-\\xbf{WINDOWS}]"
 # Well-formed UTF-8, a byte a character.
-THREE = "[\xe1-\xef][\x80-\xbf]{2}|\xe0[\xa0-\xbf][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{3}"
+THREE = (
+    "\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    "|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
 LATIN_RUN = re.compile(f"(?:{THREE}|[\xc2-\xdf][\x80-\xbf])+")
 # One pair alone stands in real text too ("É»"), but hardly with one of these first.
 LONE_LEADS = "\xc2\xc3"
@@ -36,18 +40,21 @@ def has_gbk_mojibake(texts: pl.Series) -> pl.Series:
 
 
 def misread_as_latin(text: str) -> Iterator[Edit]:
-    as_bytes = text.translate(AS_BYTES)
-    for found in LATIN_RUN.finditer(as_bytes):
+    for found in LATIN_RUN.finditer(text.translate(AS_BYTES)):
         if len(found[0]) > 2 or found[0][0] in LONE_LEADS:
-            yield Edit(found.start(), text[found.start() : found.end()], _from_latin(found[0]))
+            yield Edit(found.start(), text[found.start() : found.end()], _decoded(found[0]))
 
 
-def _from_latin(run: str) -> str:
+def _decoded(run: str) -> str:
     """Again and again: what was encoded twice looks the same after the first time."""
     for _ in range(MAX_TIMES):
-        if not LATIN_RUN.search(run.translate(AS_BYTES)):
+        pieces, end = [], 0
+        for found in LATIN_RUN.finditer(run.translate(AS_BYTES)):
+            pieces += [run[end : found.start()], found[0].encode("latin-1").decode()]
+            end = found.end()
+        if not end:
             break
-        run = LATIN_RUN.sub(lambda found: found[0].encode("latin-1").decode("utf-8", "replace"), run.translate(AS_BYTES))
+        run = "".join([*pieces, run[end:]])
     return run
 
 

@@ -28,15 +28,15 @@ class Rule:
     unusual: bool = False
 
 
-CHINESE = ("zh",)
-PROSE = ("zh", "en", "und")
+CHINESE = ("zh", "cmn", "yue")
+PROSE = (*CHINESE, "en", "und")
 
 # The order matters: each works on what the one before it left.
 RULES: tuple[Rule, ...] = (
     Rule(name="byte_order_mark", flag=characters.has_byte_order_mark, find=characters.byte_order_marks, unusual=True),
     # Before the controls, which are bytes of its characters.
     Rule(name="mojibake_latin", flag=mojibake.has_latin_mojibake, find=mojibake.misread_as_latin, unusual=True),
-    Rule(name="mojibake_gbk", flag=mojibake.has_gbk_mojibake, find=mojibake.misread_as_gbk, langs=("zh", "und")),
+    Rule(name="mojibake_gbk", flag=mojibake.has_gbk_mojibake, find=mojibake.misread_as_gbk, langs=(*CHINESE, "und")),
     Rule(name="line_ends", flag=characters.has_line_ends, find=characters.line_ends, unusual=True),
     Rule(name="control_characters", flag=characters.has_controls, find=characters.controls, unusual=True),
     Rule(name="zero_width", flag=characters.has_zero_width, find=characters.zero_width, unusual=True),
