@@ -71,6 +71,7 @@ class CorpusSettings:
     validation_fraction: float = 0.01
     shard_bytes: int = 64 << 20
     skip_repairs: tuple[str, ...] = ()
+    simplify: bool = False
     workers: int = 2
     text_column: str = "text"
 

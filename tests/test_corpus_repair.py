@@ -105,6 +105,14 @@ def test_one_traditional_text_is_pure_and_one_with_converted_leftovers_is_mixed(
     assert not is_mixed("纯粹的简体文章，说的是这个国家的学问。")
 
 
+def test_a_wholly_traditional_text_is_simplified_only_where_the_settings_say_so() -> None:
+    text, other = "鸚鵡會飛，我們讀書。", "鸚"
+    assert repaired(text) == text
+    edited = repair_texts(pl.Series([text, other]), pl.Series(["zh", "zh"]), CorpusSettings(simplify=True))
+    assert edited.texts.to_list() == ["鹦鹉会飞，我们读书。", "鹦"]
+    assert [undone.text for undone in undo_edits(edited.texts, edited.edits)] == [text, other]
+
+
 def test_an_unknown_rule_in_the_settings_is_an_error_that_names_all() -> None:
     with pytest.raises(UserError, match=r"skip_repairs names pinyn; the repairs are .*pinyin_annotations"):
         repaired("x", "zh", "pinyn")

@@ -81,4 +81,8 @@ def _rules_of(settings: CorpusSettings) -> tuple[Rule, ...]:
     unknown = sorted(set(settings.skip_repairs) - set(rule_names()))
     if unknown:
         raise UserError(f"skip_repairs names {', '.join(unknown)}; the repairs are {', '.join(rule_names())}")
-    return tuple(rule for rule in RULES if rule.name not in settings.skip_repairs)
+    chosen = tuple(rule for rule in RULES if rule.name not in settings.skip_repairs)
+    if not settings.simplify:
+        return chosen
+    whole = Rule(name="mixed_scripts", flag=scripts.has_any_traditional, find=scripts.to_simplified, langs=CHINESE)
+    return tuple(whole if rule.name == whole.name else rule for rule in chosen)

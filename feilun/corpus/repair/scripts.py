@@ -10,7 +10,7 @@ import polars as pl
 
 from feilun.corpus.edits import Edit, trimmed
 
-__all__ = ["has_traditional", "is_mixed", "mixed_scripts", "simplified", "to_simplified"]
+__all__ = ["has_any_traditional", "has_traditional", "is_mixed", "mixed_scripts", "simplified", "to_simplified"]
 
 # The commonest characters that only traditional script has: texts without any of them are not looked at further.
 COMMON_TRADITIONAL = "這個來們說國時會對與學為過發經現開關動實於後"
@@ -57,6 +57,11 @@ def _is_big5(character: str) -> bool:
 
 def has_traditional(texts: pl.Series) -> pl.Series:
     return texts.str.contains(f"[{COMMON_TRADITIONAL}]")
+
+
+def has_any_traditional(texts: pl.Series) -> pl.Series:
+    traditional, _ = _alphabets()
+    return texts.str.contains(f"[{''.join(sorted(traditional))}]")
 
 
 def is_mixed(text: str) -> bool:
