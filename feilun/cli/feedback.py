@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.cli.parser import add, add_group
+from feilun.types import UserError
 
 
 def add_feedback(verbs: Any) -> None:
@@ -14,9 +15,15 @@ def add_feedback(verbs: Any) -> None:
     build.add_argument("--scope", choices=("improve", "publish"), default="improve", help="the least consent of a row (default: improve)")
     protect = "exam questions, {question, id} a line: no lesson may hold one, and those that earlier lessons hold are named"
     build.add_argument("--protect", nargs="+", type=Path, default=[], metavar="FILE", help=protect)
-    take = add(feedback, "import", run_feedback_import, "lessons from a file of dialogues ({messages} a line)", begins=True)
+    text = "lessons from files of dialogues ({messages} a line), or from another program's feedback"
+    take = add(feedback, "import", run_feedback_import, text, begins=True)
     take.add_argument("name")
     take.add_argument("paths", nargs="+", type=Path, metavar="FILE")
+    formats = ("dialogues", "openwebui", "librechat", "langfuse", "tensorzero", "argilla")
+    take.add_argument("--from", choices=formats, default="dialogues", dest="source", help="whose export it is (default: dialogues)")
+    take.add_argument("--good", nargs="+", default=[], metavar="NAME", help="langfuse, tensorzero: boolean scores whose truth is praise")
+    names = "argilla: prompt, answer, edit and thumb (QUESTION:LABEL) as the data set calls them"
+    take.add_argument("--map", nargs="+", default=[], metavar="ROLE=NAME", dest="names", help=names)
     give = add(feedback, "export", run_feedback_export, "every event as JSON lines")
     give.add_argument("path", type=Path, metavar="FILE")
 
@@ -40,11 +47,24 @@ def run_feedback_build(options: argparse.Namespace) -> int:
 
 
 def run_feedback_import(options: argparse.Namespace) -> int:
-    from feilun.feedback import import_lessons
+    from feilun.feedback import import_feedback, import_lessons
 
-    made = import_lessons(options.home, options.name, options.paths)
+    if options.source == "dialogues":
+        if options.good or options.names:
+            raise UserError("--good and --map are for another program's feedback; say whose with --from")
+        made = import_lessons(options.home, options.name, options.paths)
+    else:
+        names = dict(_role(given) for given in options.names)
+        made = import_feedback(options.home, options.name, options.source, options.paths, good=options.good, names=names)
     print(f"{made.manifest['counts']}\nlessons/{made.ref}")
     return 0
+
+
+def _role(given: str) -> tuple[str, str]:
+    role, found, name = given.partition("=")
+    if not found or not name:
+        raise UserError(f"--map {given!r}: allowed is ROLE=NAME, as in prompt=question")
+    return role, name
 
 
 def run_feedback_export(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from feilun.feedback.curation import LessonRules, curate, may_teach
 from feilun.feedback.export import artifacts_to_rebuild, export_events
+from feilun.feedback.foreign import import_feedback
 from feilun.feedback.imports import import_lessons
 from feilun.feedback.lessons import build_lessons, rater_hash
 from feilun.feedback.protect import ExamQuestions, read_questions
@@ -20,6 +21,7 @@ __all__ = [
     "build_lessons",
     "curate",
     "export_events",
+    "import_feedback",
     "import_lessons",
     "may_teach",
     "rater_hash",

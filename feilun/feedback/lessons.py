@@ -18,7 +18,7 @@ from feilun.feedback.protect import ExamQuestions
 from feilun.store import OWNER, CurrentVote, Store
 from feilun.types import Consent
 
-__all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_rows", "rater_hash", "sft_rows"]
+__all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_rows", "rater_hash", "sft_rows", "write_lessons"]
 
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 VERSION = 2  # of the rules in code: other rules, another artifact
@@ -70,7 +70,7 @@ def build_lessons(
     report = lessons_report(curated) | {"redacted": dict(sorted(redacted.items())), **_exam_questions(home, protect)}
     recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
-        _write(work, cleaned, report)
+        write_lessons(work, cleaned, report)
     assert work.artifact is not None
     return work.artifact
 
@@ -85,7 +85,8 @@ def _exam_questions(home: Path, protect: Protect | None) -> dict[str, Any]:
     return {"exam_questions": {"protected": len(protect), "in_earlier_lessons": protect.seen_in(list_artifacts(home, "lessons"))}}
 
 
-def _write(work: ArtifactDraft, lessons: Sequence[Lesson], report: Mapping[str, Any]) -> None:
+def write_lessons(work: ArtifactDraft, lessons: Sequence[Lesson], report: Mapping[str, Any]) -> None:
+    """Rows, report and counts into a draft; the draft's manifest names every event and every rater's share."""
     in_order = sorted(lessons, key=_content)
     write_rows(work.path / "sft.jsonl", sft_rows(in_order))
     write_rows(work.path / "pairs.jsonl", pair_rows(in_order))
