@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from feilun.feedback.agreement import Agreement, agreement
 from feilun.feedback.ballot import Ballot
 from feilun.feedback.duplicates import near_groups, skeleton
 from feilun.feedback.opinions import Heard, hear, normalise
@@ -68,7 +69,7 @@ class Lesson:
 class Curated(NamedTuple):
     """lessons in order of seq; used, signals, dropped: votes by kind, by name, by reason; raters: all that may teach.
 
-    num_pairs_withheld: pairs that votes lost to the terms of another engine.
+    num_pairs_withheld: pairs that votes lost to the terms of another engine. agreement: of all who may teach, believed or not.
     """
 
     lessons: list[Lesson]
@@ -77,6 +78,7 @@ class Curated(NamedTuple):
     dropped: Counter[str]
     raters: Raters
     num_pairs_withheld: int
+    agreement: Agreement
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,11 +117,12 @@ def curate(
     known = judge_raters(heard, gold, rules) if raters is None else raters
     silenced = {rater: reason for rater in {vote.principal for vote in heard.votes} if (reason := _unbelieved(rater, rules, known))}
     dropped.update(silenced[vote.principal] for vote in heard.votes if vote.principal in silenced)
+    agreed = agreement(heard)
     heard = heard.without(silenced)
     said, signals, num_withheld = _teach(heard, known, teaching, dropped)
     lessons = _capped(_joined(_once_each(said, dropped), known, dropped), rules, known, dropped)
     used = Counter(vote.kind for lesson in lessons for vote in lesson.votes)
-    return Curated(lessons, used, signals, +dropped, known, num_withheld)
+    return Curated(lessons, used, signals, +dropped, known, num_withheld, agreed)
 
 
 def _no_part(vote: CurrentVote, rules: LessonRules, owner_edited: frozenset[str]) -> str:

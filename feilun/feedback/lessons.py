@@ -12,6 +12,7 @@ from feilun.artifacts import Artifact, list_artifacts, write_json, write_rows
 from feilun.artifacts import Draft as ArtifactDraft
 from feilun.artifacts import draft as draft_artifact
 from feilun.feedback.curation import Curated, Lesson, LessonRules, curate
+from feilun.feedback.hints import Measured, hints_of, hints_report, measure_hints, moved_by_hints
 from feilun.feedback.opinions import prompt_of
 from feilun.feedback.privacy import without_personal_data
 from feilun.feedback.protect import ExamQuestions
@@ -21,6 +22,7 @@ from feilun.types import Consent
 __all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_rows", "rater_hash", "sft_rows", "write_lessons"]
 
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
+NEWEST_REPLIES = 20_000
 VERSION = 2  # of the rules in code: other rules, another artifact
 
 
@@ -63,16 +65,22 @@ def build_lessons(
     terms = {engine.name: engine.teach for engine in store.engines()}
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
-    if protect is not None:
-        curated = _unprotected(curated, protect)
+    curated, measured = _with_hints(store, votes, curated)
+    curated = curated if protect is None else _unprotected(curated, protect)
     curated.dropped.update(_gone(store, newest, votes))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
-    report = lessons_report(curated) | {"redacted": dict(sorted(redacted.items())), **_exam_questions(home, protect)}
+    report = lessons_report(curated) | {"redacted": redacted, "hints": hints_report(measured), **_exam_questions(home, protect)}
     recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
         write_lessons(work, cleaned, report)
     assert work.artifact is not None
     return work.artifact
+
+
+def _with_hints(store: Store, votes: Sequence[CurrentVote], curated: Curated) -> tuple[Curated, dict[str, Measured]]:
+    hints = hints_of(votes, store.newest_replies(NEWEST_REPLIES))
+    measured = measure_hints(hints, votes)
+    return moved_by_hints(curated, hints, measured), measured
 
 
 def _with_trust(rules: LessonRules, settings: HasMinTrust | None) -> LessonRules:
@@ -173,6 +181,7 @@ def lessons_report(curated: Curated) -> dict[str, Any]:
         "num_rows": len(curated.lessons),
         "num_pairs": sum(len(lesson.pairs) for lesson in curated.lessons),
         "num_pairs_withheld": curated.num_pairs_withheld,
+        "agreement": curated.agreement._asdict(),
         "raters": _raters(curated),
     }
 

@@ -77,3 +77,17 @@ SIGNALS: dict[str, Signal] = {
         Signal(name="implicit", level="answer", direction="none", trust=0.0, lessons=_counted("implicit")),
     )
 }
+
+# What people do without judging. trust: the most that a hint may move a lesson, once it is shown to agree with what they say (hints.py).
+# copy, regenerate and abandon come over the wire as implicit; kept (asked for another answer, went on from this one) and complaint
+# (the next words object) are read from the tree of messages.
+HINTS: dict[str, Signal] = {
+    signal.name: signal
+    for signal in (
+        Signal(name="copy", level="answer", direction="better", trust=0.1, lessons=_counted("implicit")),
+        Signal(name="kept", level="siblings", direction="better", trust=0.1, lessons=_counted("implicit")),
+        Signal(name="regenerate", level="answer", direction="worse", trust=0.1, lessons=_counted("implicit")),
+        Signal(name="complaint", level="answer", direction="worse", trust=0.1, lessons=_counted("implicit")),
+        Signal(name="abandon", level="answer", direction="worse", trust=0.05, lessons=_counted("implicit")),
+    )
+}

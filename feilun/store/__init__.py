@@ -6,6 +6,7 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
 from feilun.store.identity import OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
+from feilun.store.replies import Reply
 from feilun.store.rows import (
     Answered,
     ChampionRow,
@@ -55,6 +56,7 @@ __all__ = [
     "NewKey",
     "NotFound",
     "NotYours",
+    "Reply",
     "ShownMessage",
     "Sibling",
     "Standing",

@@ -5,9 +5,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from feilun.store import champion, completions, drafts, engines, erasure, feedback, keys, notes, threads, turns, votes
+from feilun.store import champion, completions, drafts, engines, erasure, feedback, keys, notes, replies, threads, turns, votes
 from feilun.store.database import Database
 from feilun.store.engines import EngineRow
+from feilun.store.replies import Reply
 from feilun.store.rows import (
     ChampionRow,
     CompletionRecord,
@@ -140,6 +141,10 @@ class Store:
         principal: of this rater alone.
         """
         return self._database.read(lambda c: votes.current(c, upto_seq, principal))
+
+    def newest_replies(self, limit: int) -> list[Reply]:
+        """The newest answers, with what followed each."""
+        return self._database.read(lambda c: replies.newest(c, limit))
 
     def edited_threads(self, principal: str, upto_seq: int | None = None) -> frozenset[str]:
         """Threads in which this principal ever gave an edit, standing or not."""
