@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.cli.parser import add, add_group, add_set
+from feilun.types import UserError
 
 
 def add_corpus(verbs: Any) -> None:
@@ -14,6 +15,16 @@ def add_corpus(verbs: Any) -> None:
     build.add_argument("name")
     build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH")
     add_set(build)
+    mix = add(corpus, "mix", run_corpus_mix, "one corpus from several, by weights, caps and epochs")
+    mix.add_argument("name")
+    mix.add_argument(
+        "--from", action="append", default=[], dest="sources", metavar="REF[=WEIGHT]", help="a source; without a weight its size counts"
+    )
+    mix.add_argument(
+        "--cap", action="append", default=[], dest="caps", metavar="REF=SHARE", help="the largest share of the mix it may have"
+    )
+    mix.add_argument("--epochs", action="append", default=[], metavar="REF=N", help="how often its documents may be used (default: once)")
+    add_set(mix)
     report = add(corpus, "report", run_corpus_report, "what was kept, repaired and dropped, and why")
     report.add_argument("ref")
     undo = add(corpus, "undo", run_corpus_undo, "the raw documents of a corpus again")
@@ -43,6 +54,36 @@ def run_corpus_build(options: argparse.Namespace) -> int:
     print(report(made))
     print(f"corpus/{made.ref}")
     return 0
+
+
+def run_corpus_mix(options: argparse.Namespace) -> int:
+    from feilun.config import apply_settings
+    from feilun.corpus.mix import MixPart, MixSettings, describe_mix, mix_corpora
+
+    weights = dict(_wish(text, "--from", needs_number=False) for text in options.sources)
+    if len(weights) < len(options.sources):
+        raise UserError("--from names a corpus twice; give it one weight, and --epochs if it shall be repeated")
+    caps, epochs = (dict(_wish(text, flag) for text in texts) for flag, texts in (("--cap", options.caps), ("--epochs", options.epochs)))
+    if stray := next((ref for ref in (*caps, *epochs) if ref not in weights), None):
+        raise UserError(f"--cap or --epochs names {stray!r}, which no --from names; named are: {', '.join(weights) or 'none'}")
+    parts = [MixPart(ref=ref, weight=weight, cap=caps.get(ref, 1.0), epochs=epochs.get(ref, 1.0)) for ref, weight in weights.items()]
+    made = mix_corpora(options.home, options.name, parts, apply_settings(MixSettings(), options.assignments))
+    print(describe_mix(made))
+    print(f"corpus/{made.ref}")
+    return 0
+
+
+def _wish(text: str, flag: str, *, needs_number: bool = True) -> tuple[str, float]:
+    ref, _, number = text.partition("=")
+    if not number and not needs_number:
+        return ref, 0.0
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise UserError(f"{flag} {text!r} needs a number above 0 behind the name, as {flag} {ref or 'REF'}=0.5")
+    return ref, value
 
 
 def run_corpus_report(options: argparse.Namespace) -> int:

@@ -58,12 +58,11 @@ def licence_reasons(licences: pl.Series, policy: LicencePolicy) -> pl.Series:
 
 def _parsed(part: str) -> Any:
     """The expression as a tree; None for what cannot be read."""
-    from boolean import ParseError
-    from license_expression import ExpressionError
+    from license_expression import ExpressionError, ExpressionParseError
 
     try:
         return _licensing().parse(OTHER_WORDS.get(part.lower(), part))
-    except (ExpressionError, ParseError):
+    except (ExpressionError, ExpressionParseError):
         return None
 
 
