@@ -63,7 +63,11 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusSettings:
-    """near_duplicates: of texts whose runs of five characters are alike by `min_similarity` (Jaccard) or more, the best stays."""
+    """near_duplicates: of texts whose runs of five characters are alike by `min_similarity` (Jaccard) or more, the best stays.
+
+    redact: the kinds of personal data that give way to a placeholder; also known is private_ip, which in published text is
+    nearly always an example. licence_policy: open, nc or any.
+    """
 
     min_chars: int = 20
     near_duplicates: bool = True
@@ -74,6 +78,8 @@ class CorpusSettings:
     simplify: bool = False
     workers: int = 2
     text_column: str = "text"
+    redact: tuple[str, ...] = ("secret", "email", "id_card", "company", "bank_card", "wechat", "qq", "phone", "ip")
+    licence_policy: str = "any"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feilun.corpus.decontaminate import DecontaminationSettings, Decontaminator
+from feilun.artifacts import Artifact, list_artifacts
+from feilun.cli import main
+from feilun.corpus import read_documents
+from feilun.corpus.decontaminate import DecontaminationSettings, Decontaminator, protected_texts
 from feilun.corpus.edits import undo_edits
 from feilun.types import UserError
 
@@ -122,3 +125,46 @@ def test_planted_exam_questions_are_found_in_real_text_and_real_text_is_clean(te
     decontaminator = Decontaminator(protected)
     assert decontaminator.verdicts(pl.Series(planted)).to_list() == [f"protected:{name}" for name, _ in questions]
     assert decontaminator.verdicts(pl.Series(clean)).null_count() == len(clean)
+
+
+def built(home: Path, *words: str) -> Artifact:
+    assert main(["--home", str(home), "corpus", "build", "c", *words, "--set", "workers=1", "--set", "min_chars=10"]) == 0
+    return list_artifacts(home, "corpus")[-1]
+
+
+def test_a_build_drops_or_cuts_what_is_protected_and_the_recipe_says_what_was_looked_for(home: Path, tmp_path: Path) -> None:
+    paragraphs = {
+        "exam.md": f"{QUESTION}\n\n{ENGLISH}\n\n短",
+        "clean.md": FILLER,
+        "hit.md": f"{FILLER}甲\n\n{QUESTION}\n\n{FILLER}乙",
+        "bare.md": QUESTION,
+    }
+    for name, text in paragraphs.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    inputs = [str(tmp_path / name) for name in ("clean.md", "hit.md", "bare.md")]
+    dropped = built(home, *inputs, "--protect", str(tmp_path / "exam.md"))
+    assert dropped.manifest["counts"]["dropped"] == {"protected:exam": 2}
+    said = dropped.manifest["recipe"]["protected"]
+    assert (said["sets"], said["texts"], said["too_short_to_look_for"]) == (["exam"], 2, 1)
+    cut = built(home, *inputs, "--protect", str(tmp_path / "exam.md"), "--protect-by", "cut")
+    texts = sorted(d.text for part in ("train", "validation") for d in read_documents(cut, part))  # type: ignore[arg-type]
+    assert texts == sorted([FILLER, f"{FILLER}甲\n\n\n{FILLER}乙"])
+    assert cut.manifest["counts"]["dropped"] == {"protected:exam": 1}
+    assert main(["--home", str(home), "corpus", "undo", cut.ref, str(tmp_path / "raw"), "--all"]) == 0
+    assert any(path.is_file() and path.read_text(encoding="utf-8") == paragraphs["hit.md"] for path in (tmp_path / "raw").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("a.pdf", b"x"), ("a.jsonl", b'{"q": '), ("a.txt", b"\xff\xfe"), ("a.txt.zst", b"no"), ("none.txt", None)]
+)
+def test_a_file_of_protected_texts_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, data: bytes | None) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match="protected texts"):
+        protected_texts(tmp_path / name)
+
+
+def test_every_text_of_a_row_is_protected_and_what_describes_it_is_not(tmp_path: Path) -> None:
+    row = {"context": "上下文", "qas": [{"question": "问题", "answers": ["答"]}], "source": "某处", "id": "1", "n": 3}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n\n", encoding="utf-8")
+    assert protected_texts(tmp_path / "a.jsonl") == ["上下文", "问题", "答"]

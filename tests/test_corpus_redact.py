@@ -1,5 +1,7 @@
 import random
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -8,10 +10,13 @@ from hypothesis import strategies as st
 
 from benchmarks.redact import marks
 from benchmarks.redact_set import bank_card, company_code, identity_card, make_items
+from feilun.artifacts import read_json
+from feilun.config import CorpusSettings
+from feilun.corpus import build_from_documents, read_documents
 from feilun.corpus.edits import apply_edits, undo_edits
 from feilun.corpus.redact import KINDS, RULE_PREFIX, RedactionSettings, redact, redact_texts
 from feilun.corpus.redact.numbers import is_bank_card, is_company, is_id_card
-from feilun.types import UserError
+from feilun.types import Document, UserError
 
 PLACEHOLDER = re.compile(r"\[[A-Z_]+\]")
 
@@ -142,3 +147,16 @@ def test_every_kind_has_a_placeholder_that_a_second_look_leaves_alone() -> None:
     assert len(KINDS) == len(set(KINDS)) == 10
     text = "邮箱[EMAIL] 电话[PHONE] 微信：[WECHAT] QQ：[QQ] 卡号[BANK_CARD] api_key=[SECRET] ssh root@[IP] mysql://a:[SECRET]@[IP]"
     assert redact(text) == (text, {})
+
+
+def test_a_build_takes_personal_data_out_counts_it_and_writes_it_nowhere(home: Path) -> None:
+    text = "今天的通知：请把材料寄到zhang.san@corp.cn，或者打电话13912345678，谢谢大家的配合。"
+    settings = CorpusSettings(workers=1, validation_fraction=0.0, near_duplicates=False)
+    made = build_from_documents(home, "c", [Document(id="1", text=text)], settings)
+    assert [d.text for d in read_documents(made)] == ["今天的通知：请把材料寄到[EMAIL]，或者打电话[PHONE]，谢谢大家的配合。"]
+    repaired = read_json(made.path / "stats.json")["repaired"]
+    assert (repaired["pii_email"], repaired["pii_phone"]) == (1, 1)
+    for path in home.rglob("*"):
+        assert not path.is_file() or (b"zhang.san" not in path.read_bytes() and b"13912345678" not in path.read_bytes())
+    with pytest.raises(UserError, match="'fax' is unknown"):
+        build_from_documents(home, "d", [Document(id="1", text=text)], replace(settings, redact=("fax",)))

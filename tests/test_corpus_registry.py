@@ -1,8 +1,13 @@
+import hashlib
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from feilun.artifacts import list_artifacts
+from feilun.cli import main
+from feilun.corpus import read_documents
 from feilun.corpus.licences import LicencePolicy, licence_reasons, named_policy, why_refused
 from feilun.corpus.registry import Registry, find_registry, load_registry
 from feilun.types import UserError
@@ -111,3 +116,46 @@ def test_a_registry_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="is not TOML"):
         load_registry(tmp_path / "b.toml")
+
+
+def test_a_build_takes_what_the_policy_admits_and_its_manifest_names_the_sources(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "wiki").mkdir(parents=True)
+    rows = [
+        {"text": f"第{i}段不一样的文字，{word * 8}", "license": licence}
+        for i, (word, licence) in enumerate((("甲", ""), ("乙", "CC-BY-NC-4.0"), ("丙", "自定")))
+    ]
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "wiki" / "a.jsonl").write_text(data, encoding="utf-8")
+    (folder / "sources.toml").write_text(WIKI.replace("ab" * 32, hashlib.sha256(data.encode()).hexdigest()), encoding="utf-8")
+    verb = ["--home", str(home), "corpus", "build", "c", str(folder), "--set", "workers=1", "--set", "min_chars=5"]
+    assert main([*verb, "--licence-policy", "open"]) == 0
+    made = list_artifacts(home, "corpus")[-1]
+    assert made.manifest["counts"]["dropped"] == {"licence:nc": 1, "licence:unknown": 1}
+    assert [entry["name"] for entry in made.manifest["recipe"]["sources"]] == ["wiki"]
+    assert [d.license for part in ("train", "validation") for d in read_documents(made, part)] == ["CC-BY-SA-4.0"]  # type: ignore[arg-type]
+    assert main([*verb, "--licence-policy", "nc"]) == 0
+    assert list_artifacts(home, "corpus")[-1].manifest["counts"]["dropped"] == {"licence:unknown": 1}
+
+
+def test_a_build_refuses_a_file_that_is_not_the_one_its_source_names(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wiki").mkdir()
+    (tmp_path / "wiki" / "a.jsonl").write_text('{"text": "一段足够长的文字，写在这里。"}\n', encoding="utf-8")
+    (tmp_path / "s.toml").write_text(WIKI, encoding="utf-8")
+    verb = [
+        "--home",
+        str(home),
+        "corpus",
+        "build",
+        "c",
+        str(tmp_path / "wiki"),
+        "--sources",
+        str(tmp_path / "s.toml"),
+        "--set",
+        "workers=1",
+    ]
+    assert main(verb) != 0
+    assert "is not the file that source 'wiki' names" in capsys.readouterr().err
+    assert list_artifacts(home, "corpus") == []

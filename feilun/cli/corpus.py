@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ def add_corpus(verbs: Any) -> None:
     build = add(corpus, "build", run_corpus_build, "clean text files into a corpus", begins=True)
     build.add_argument("name")
     build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH")
+    build.add_argument("--sources", type=Path, metavar="FILE", help="where the files come from (default: sources.toml in each folder)")
+    build.add_argument("--licence-policy", choices=("open", "nc", "any"), help="what is not known to be so is dropped (default: any)")
+    build.add_argument(
+        "--protect", action="append", default=[], type=Path, metavar="FILE", help="texts that must not be in it; may be repeated"
+    )
+    build.add_argument("--protect-by", choices=("drop", "cut"), default="drop", help="drop a document that holds one, or cut the lines")
     add_set(build)
     mix = add(corpus, "mix", run_corpus_mix, "one corpus from several, by weights, caps and epochs")
     mix.add_argument("name")
@@ -47,10 +54,22 @@ def path_or_address(text: str) -> Path | str:
 def run_corpus_build(options: argparse.Namespace) -> int:
     from feilun.config import CorpusSettings, apply_settings
     from feilun.corpus import build_corpus, report
+    from feilun.corpus.decontaminate import DecontaminationSettings, Decontaminator, protected_texts
+    from feilun.corpus.registry import find_registry, load_registry
     from feilun.progress import bytes_bar
 
+    settings = apply_settings(CorpusSettings(), options.assignments)
+    if options.licence_policy:
+        settings = replace(settings, licence_policy=options.licence_policy)
+    registry = load_registry(options.sources) if options.sources else find_registry(options.paths)
+    protected = {path.name.partition(".")[0]: protected_texts(path) for path in options.protect}
+    if len(protected) < len(options.protect):
+        raise UserError("two files of --protect bear one name before the dot, which names their set; rename one")
+    decontaminator = Decontaminator(protected, DecontaminationSettings(action=options.protect_by)) if protected else None
     with bytes_bar("corpus") as show:
-        made = build_corpus(options.home, options.name, options.paths, apply_settings(CorpusSettings(), options.assignments), progress=show)
+        made = build_corpus(
+            options.home, options.name, options.paths, settings, registry=registry, decontaminator=decontaminator, progress=show
+        )  # fmt: skip
     print(report(made))
     print(f"corpus/{made.ref}")
     return 0

@@ -15,8 +15,10 @@ from feilun.corpus.dedup import text_digests
 from feilun.corpus.edits import EDIT_LIST, by_row, decodings, joined
 from feilun.corpus.filters import verdicts
 from feilun.corpus.language import language_of, primary_tag
+from feilun.corpus.licences import licence_reasons, named_policy
 from feilun.corpus.minhash import signatures
 from feilun.corpus.readers import HEAD_CHARS, Row
+from feilun.corpus.redact import RedactionSettings, redact_texts
 from feilun.corpus.repair import repair_texts
 
 __all__ = ["BLOCK_BYTES", "BLOCK_SCHEMA", "Washed", "marks_of", "texts_of", "wash", "washed_blocks", "write_block"]
@@ -39,12 +41,14 @@ class Washed(NamedTuple):
 
 
 def wash(rows: Sequence[Row], settings: CorpusSettings) -> Washed:
-    """One block: repaired texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
+    """One block: repaired and redacted texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
     frame = pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
     guessed = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
     texts, edits = repair_texts(frame["text"], guessed, settings)
-    listed = by_row(joined([decodings(frame["encoding"]), edits]), len(frame))
-    reason = pl.coalesce(pl.col("reason"), verdicts(texts, settings))
+    texts, redactions = redact_texts(texts, RedactionSettings(kinds=settings.redact))
+    listed = by_row(joined([decodings(frame["encoding"]), edits, redactions]), len(frame))
+    refused = licence_reasons(frame["license"], named_policy(settings.licence_policy))
+    reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, settings))
     washed = frame.with_columns(
         text=texts, edits=listed, lang=guessed, reason=reason, digest=text_digests(texts), quality=pl.lit(0.0, pl.Float32)
     ).select(*BLOCK_SCHEMA)  # fmt: skip

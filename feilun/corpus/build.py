@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,14 @@ from feilun.artifacts import Artifact, draft, write_json
 from feilun.config import CorpusSettings
 from feilun.corpus.blocks import marks_of, texts_of, washed_blocks, write_block
 from feilun.corpus.decide import Protect, decide
+from feilun.corpus.decontaminate import Decontaminator, without_protected
 from feilun.corpus.dedup import in_validation
+from feilun.corpus.licences import named_policy
 from feilun.corpus.minhash import algorithm
 from feilun.corpus.pool import group_sources, wash_shards
 from feilun.corpus.readers import HEAD_CHARS, Row
+from feilun.corpus.redact import check_kinds
+from feilun.corpus.registry import Registry
 from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, EDITS, EDITS_SCHEMA, PARTS, WEIGHT_COLUMNS, ShardWriter
 from feilun.corpus.shelf import WashedSource, open_shelf, settings_of_content
 from feilun.corpus.sources import Source, find_sources
@@ -68,11 +72,12 @@ class Keeper:
 
 
 def build_corpus(
-    home: Path, name: str, paths: Sequence[Path | str], settings: CorpusSettings, *,
-    protect: Protect | None = None, progress: Progress | None = None,
+    home: Path, name: str, paths: Sequence[Path | str], settings: CorpusSettings, *, registry: Registry | None = None,
+    decontaminator: Decontaminator | None = None, protect: Protect | None = None, progress: Progress | None = None,
 ) -> Artifact:  # fmt: skip
     """A corpus from files, folders and addresses of any kind that `sources.SUFFIXES_OF` lists, published as home/corpus/name@hash.
 
+    registry: where the files come from; its licences stand for rows that name none. decontaminator: what must not be in it.
     protect: names the reason why a text must not enter (for example "reserved_pair"), or None; it runs in this process.
     progress: called with (input bytes done, input bytes in all). Scripts need `if __name__ == "__main__"`: workers are
     spawned. Raises UserError for a missing, unreadable or unknown file, a file of conversations, a file without any
@@ -81,13 +86,17 @@ def build_corpus(
     """
     _check(settings)
     found = find_sources(paths)
+    registry = registry or Registry()
+    sources = [replace(source, license=registry.licence_of(source.name)) for source in found.sources]
     clock = Clock()
     recipe: dict[str, Any] = {}
     # The draft reads the recipe when its block ends; the input hashes are known only by then.
     with open_shelf(home, name) as shelf, draft(home, "corpus", name, recipe=recipe) as work:
-        washed, blocks = _wash_all(found.sources, settings, shelf, progress)
-        keeper = _keep(work.path, settings, blocks, protect)
+        washed, blocks = _wash_all(sources, settings, shelf, progress)
+        registry.check({w.name: w.sha256 for w in washed})
+        keeper = _keep(work.path, settings, blocks, protect, decontaminator)
         inputs = [{"name": w.name, "sha256": w.sha256, "bytes": w.num_bytes, "rows": w.num_rows} for w in washed]
+        recipe |= _origins(registry, washed, decontaminator)
         recipe |= _recipe(settings) | {"inputs": [{"name": i["name"], "sha256": i["sha256"]} for i in inputs]}
         skipped = [skip._asdict() for skip in found.skipped]
         work.counts = _finish(keeper, {"inputs": inputs, "skipped": skipped}) | clock.read() | {"workers": settings.workers}
@@ -110,7 +119,7 @@ def build_from_documents(
         digest = hashlib.sha256()
         with tempfile.TemporaryDirectory(prefix=".parts.", dir=work.path) as parts:
             blocks = _wash_documents(documents, settings, digest, Path(parts), progress)
-            keeper = _keep(work.path, settings, blocks, protect)
+            keeper = _keep(work.path, settings, blocks, protect, None)
         recipe["inputs"] = inputs = [{"name": name, "sha256": digest.hexdigest()}]
         work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | clock.read()
     return _published(work.artifact)
@@ -127,6 +136,8 @@ def _check(settings: CorpusSettings) -> None:
             f"corpus settings min_chars={settings.min_chars}, shard_bytes={settings.shard_bytes}, workers={settings.workers}: "
             "allowed are min_chars >= 0, shard_bytes >= 1, workers >= 1"
         )
+    named_policy(settings.licence_policy)
+    check_kinds(settings.redact)
     if not 0 <= settings.validation_fraction < 1:
         raise UserError(f"validation_fraction={settings.validation_fraction}: allowed is 0 up to, but not including, 1")
 
@@ -180,7 +191,16 @@ def _rows_of(documents: Iterable[Document], digest: Any) -> Iterator[Row]:
             yield Row(*fields, document.id)
 
 
-def _keep(folder: Path, settings: CorpusSettings, blocks: Sequence[Path], protect: Protect | None) -> Keeper:
+def _origins(registry: Registry, washed: Sequence[WashedSource], decontaminator: Decontaminator | None) -> dict[str, Any]:
+    """Entries of the registry that were used, and what was looked for; nothing where there is neither."""
+    sources = registry.used([w.name for w in washed])
+    protected = {"protected": decontaminator.to_json()} if decontaminator else {}
+    return ({"sources": sources} if sources else {}) | protected
+
+
+def _keep(
+    folder: Path, settings: CorpusSettings, blocks: Sequence[Path], protect: Protect | None, decontaminator: Decontaminator | None
+) -> Keeper:
     """Decide over all blocks, then write them one after the other."""
     texts = [texts_of(block) for block in blocks]
     decisions = decide(texts, [marks_of(block) for block in blocks], settings, protect)
@@ -188,7 +208,8 @@ def _keep(folder: Path, settings: CorpusSettings, blocks: Sequence[Path], protec
     start = 0
     for path in texts:
         block = pl.read_ipc(path)
-        keeper.add(decisions.of_block(block, start))
+        decided = decisions.of_block(block, start)
+        keeper.add(without_protected(decided, decontaminator, settings) if decontaminator else decided)
         start += len(block)
     keeper.close()
     return keeper

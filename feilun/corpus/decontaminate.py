@@ -4,26 +4,35 @@ A unit is one Han or kana character, or one word of other letters and digits; a 
 simplified form, one for one, so that a place in what is compared is a place in the text. Nothing that is kept is changed.
 """
 
+import hashlib
+import json
 import math
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, lru_cache, partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import zstandard
 from numpy.typing import NDArray
 
-from feilun.corpus.edits import Edit, Edited, edit_texts
+from feilun.config import CorpusSettings
+from feilun.corpus.dedup import text_digests
+from feilun.corpus.edits import EDIT_SCHEMA, Edit, Edited, by_row, edit_texts, joined
 from feilun.types import UserError
 
-__all__ = ["DecontaminationSettings", "Decontaminator", "Hit"]
+__all__ = ["ACTIONS", "DecontaminationSettings", "Decontaminator", "Hit", "protected_texts", "without_protected"]
 
 Words = NDArray[np.uint64]
+ACTIONS = ("drop", "cut")
 BLOCK_CHARS = 1 << 17
 SOFT, HARD = 0, 1
+DESCRIBING = frozenset(("id", "source", "license", "lang", "task", "url"))
 BASE, GRAM_BASE, MIX = (np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xBF58476D1CE4E5B9))
 GRAM_INVERSE = np.uint64(pow(int(GRAM_BASE), -1, 1 << 64))
 WORD_CHARS = 256
@@ -40,12 +49,14 @@ class DecontaminationSettings:
 
     A protected text of fewer than n units is looked for as a whole, standing alone between signs or line ends; one of fewer
     than `min_units` could be anything and is not looked for: such texts are counted in `Decontaminator.num_unprotected`.
+    action: "drop" the document, or "cut" the lines that the protected text touches.
     """
 
     n: int = 13
     min_overlap: float = 0.5
     max_grams: int = 24
     min_units: int = 6
+    action: str = "drop"
 
 
 class Hit(NamedTuple):
@@ -116,6 +127,12 @@ class Decontaminator:
         self._may_be = np.zeros(1 << (64 - int(self._shift)), dtype=np.bool_)
         self._may_be[self._keys >> self._shift] = True
 
+    def to_json(self) -> dict[str, Any]:
+        """What was looked for: for the recipe of what it was taken out of."""
+        digest = hashlib.sha256(self._keys.tobytes() + self._owners.tobytes() + repr(self._set_of).encode()).hexdigest()
+        counts = {"texts": self.num_protected, "too_short_to_look_for": self.num_unprotected}
+        return {"sets": list(self.names), "sha256": digest, "settings": asdict(self.settings)} | counts
+
     def verdicts(self, texts: pl.Series) -> pl.Series:
         """For each text the reason why it must go, "protected:" and the name of the first set it holds a text of, or null."""
         reasons: dict[int, str] = {}
@@ -179,7 +196,58 @@ class Decontaminator:
         return Found(places[is_known], units.starts[firsts], units.ends[firsts + length - 1])
 
 
+def without_protected(block: pl.DataFrame, decontaminator: Decontaminator, settings: CorpusSettings) -> pl.DataFrame:
+    """A block of decided documents where none that stays holds a protected text: it is dropped, or cut, and dropped if little is left."""
+    is_kept = block["reason"].is_null()
+    texts = pl.select(pl.when(is_kept).then(block["text"])).to_series()
+    reasons = decontaminator.verdicts(texts)
+    if decontaminator.settings.action == "drop" or not reasons.count():
+        return block.with_columns(reason=pl.coalesce("reason", reasons))
+    cut, edits = decontaminator.cut(texts)
+    too_short = pl.select(pl.when(cut.str.strip_chars().str.len_chars() < settings.min_chars).then(reasons)).to_series()
+    reason = pl.coalesce(block["reason"], too_short).alias("reason")
+    earlier = block.with_row_index("row").select("row", "edits").explode("edits", empty_as_null=False).unnest("edits").drop_nulls("rule")
+    listed = by_row(joined([earlier.select(*EDIT_SCHEMA), edits]), len(block))
+    new = pl.coalesce(cut, block["text"]).alias("text")
+    block = block.with_columns(reason, new, edits=listed)
+    return block.with_columns(digest=text_digests(block["text"]))
+
+
+def protected_texts(path: Path) -> list[str]:
+    """The texts of a file that must not be learnt: paragraphs of .txt and .md, every text in the rows of .jsonl; also as .zst.
+
+    Raises UserError for what cannot be read. Fields that describe a row (id, source, license, lang, task, url) are no texts.
+    """
+    name = path.name.lower().removesuffix(".zst")
+    if not name.endswith((".txt", ".md", ".jsonl")):
+        raise UserError(f"{path}: protected texts are read from .txt, .md and .jsonl, each also .zst; convert it")
+    try:
+        data = path.read_bytes()
+        text = (
+            zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read() if path.suffix == ".zst" else data
+        ).decode()
+        if not name.endswith(".jsonl"):
+            return [part for part in re.split(r"\n\s*\n", text) if part.strip()]
+        return [found for line in text.split("\n") if line.strip() for found in _strings(json.loads(line))]
+    except (OSError, ValueError, zstandard.ZstdError, RecursionError) as error:
+        raise UserError(f"cannot read protected texts from {path}: {error}") from None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in DESCRIBING:
+                yield from _strings(item)
+
+
 def _check(settings: DecontaminationSettings) -> None:
+    if settings.action not in ACTIONS:
+        raise UserError(f"what to do with a protected text: {settings.action!r} is unknown; allowed: {', '.join(ACTIONS)}")
     if not (2 <= settings.min_units <= settings.n and 0 < settings.min_overlap <= 1 and settings.max_grams >= 1):
         raise UserError(f"decontamination settings {settings}: allowed are 2 <= min_units <= n, 0 < min_overlap <= 1 and max_grams >= 1")
 

@@ -26,7 +26,7 @@ __all__ = ["WashedShard", "WashedSource", "open_shelf", "process_shard", "settin
 
 SHELF = ".shards"
 DONE = "done.json"
-LIBRARIES = ("lxml", "pypdfium2", "warcio", "polars", "numpy", "rensa")
+LIBRARIES = ("lxml", "pypdfium2", "warcio", "polars", "numpy", "rensa", "license-expression")
 # What tempfile appends to the name of a draft.
 DRAFT_SUFFIX = r"[a-z0-9_]{8}"
 
@@ -87,7 +87,7 @@ def _process_here(sources: Sequence[Source], settings: CorpusSettings, shelf: Pa
 
     states = [_state(source) for source in sources]
     sha256_of = {source.name: file_sha256(source.path) for source in sources}
-    place = shelf / _key(sha256_of, settings)
+    place = shelf / _key(sha256_of, [source.license for source in sources], settings)
     if not (place / DONE).exists():
         _wash_into(place, sources, sha256_of, settings)
     for source, state in zip(sources, states, strict=True):
@@ -106,8 +106,10 @@ def _state(source: Source) -> tuple[int, int]:
     return state.st_mtime_ns, state.st_size
 
 
-def _key(sha256_of: Mapping[str, str], settings: CorpusSettings) -> str:
-    body = json.dumps([list(sha256_of.items()), settings_of_content(settings), code_fingerprint()], sort_keys=True, ensure_ascii=False)
+def _key(sha256_of: Mapping[str, str], licences: Sequence[str], settings: CorpusSettings) -> str:
+    body = json.dumps(
+        [list(sha256_of.items()), licences, settings_of_content(settings), code_fingerprint()], sort_keys=True, ensure_ascii=False
+    )
     return hashlib.sha256(body.encode()).hexdigest()[:32]
 
 
@@ -145,7 +147,7 @@ def _rows_of(sources: Sequence[Source], column: str, counts: dict[str, int]) -> 
         counts[source.name] = 0
         for row in read_rows(source, column):
             counts[source.name] += 1
-            yield row
+            yield row if row.license else row._replace(license=source.license)
 
 
 def _sync(folder: Path) -> None:

@@ -24,13 +24,15 @@ ALLOWED = f"{', '.join(SUFFIXES)}, and each of the former followed by {' or '.jo
 class Source:
     """One input file. `name` is its path below what the user named, so that it does not depend on where that lies.
 
-    `url` is set for one that is elsewhere: `path` is then where it will lie while it is read (`readers.fetched`).
+    `url` is set for one that is elsewhere: `path` is then where it will lie while it is read (`readers.fetched`). `license` is
+    that of its rows which name none.
     """
 
     name: str
     path: Path
     num_bytes: int
     url: str = ""
+    license: str = ""
 
 
 class Skipped(NamedTuple):

@@ -19,7 +19,7 @@ from feilun.corpus.redact.phones import PHONE_FLAG, find_phones
 from feilun.corpus.redact.secrets import SECRET_FLAG, find_secrets
 from feilun.types import UserError
 
-__all__ = ["KINDS", "RULE_PREFIX", "Redacted", "RedactionSettings", "redact", "redact_texts"]
+__all__ = ["KINDS", "RULE_PREFIX", "Redacted", "RedactionSettings", "check_kinds", "redact", "redact_texts"]
 
 RULE_PREFIX = "pii_"
 LONG_NUMBER = r"(?:^|[^0-9A-Za-z_.])[1-9][0-9]{3}[0-9 -]{10,}[0-9Xx](?:[^0-9A-Za-z_]|$)"
@@ -124,8 +124,12 @@ def _edits(kind: Kind, text: str) -> list[Edit]:
     return [Edit(start, text[start:end], kind.placeholder) for start, end in spans_of(kind, text)]
 
 
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raises UserError for a kind that is not known."""
+    if unknown := next((name for name in kinds if name not in KINDS), None):
+        raise UserError(f"kind of personal data {unknown!r} is unknown; allowed: {', '.join(KINDS)}")
+
+
 def _chosen(settings: RedactionSettings) -> list[Kind]:
-    unknown = [name for name in settings.kinds if name not in KINDS]
-    if unknown:
-        raise UserError(f"kind of personal data {unknown[0]!r} is unknown; allowed: {', '.join(KINDS)}")
+    check_kinds(settings.kinds)
     return [kind for kind in _KINDS if kind.name in settings.kinds]
