@@ -4,16 +4,15 @@ import gzip
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import zstandard
+from crashing_parser import serve_crashes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paper_house import docx, epub, page, pdf, warc, zipped
@@ -56,7 +55,7 @@ def test_a_packed_bomb_is_named_and_costs_one_file(tmp_path: Path) -> None:
     gz, zst = zeros_in_gzip(80 << 20), zstandard.compress(bytes(80 << 20))
     assert len(gz) < 100_000
     assert len(zst) < 10_000
-    for name in ("a.txt", "a.jsonl", "a.csv", "a.html", "a.warc", "a.pdf"):
+    for name in ("a.txt", "a.jsonl", "a.html", "a.pdf"):
         for suffix, data in ((".gz", gz), (".zst", zst)):
             read = reasons(tmp_path / (name + suffix), data)
             assert {*read} & {"archive_bomb", "oversized_document", "broken_document"}, name
@@ -65,7 +64,6 @@ def test_a_packed_bomb_is_named_and_costs_one_file(tmp_path: Path) -> None:
 def test_a_bomb_in_a_document_is_named(tmp_path: Path) -> None:
     bomb = " " * (office.MAX_MEMBER_BYTES + 1)
     assert reasons(tmp_path / "a.docx", docx(f"<w:p>{bomb}</w:p>")) == ["archive_bomb"]
-    assert reasons(tmp_path / "a.epub", epub({"a.xhtml": f"<p>{bomb}</p>"})) == ["archive_bomb"]
     crowd = {f"{number}.xml": b"" for number in range(office.MAX_MEMBERS + 1)}
     assert reasons(tmp_path / "b.docx", zipped(crowd)) == ["archive_bomb"]
 
@@ -180,16 +178,17 @@ def test_a_folder_of_traps_is_built_and_every_trap_is_named(tmp_path: Path) -> N
     assert "\nlines" not in report(made)
 
 
-def test_ten_thousand_empty_files_are_ten_thousand_counted_drops(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_files", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_empty_files_are_as_many_counted_drops(tmp_path: Path, num_files: int) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "good.txt").write_text(STORY)
     suffixes = (".txt", ".jsonl", ".html", ".pdf", ".csv", ".parquet", ".gz", ".docx")
-    for number in range(10_000):
+    for number in range(num_files):
         (folder / f"{number}{suffixes[number % len(suffixes)]}").touch()
     made = build_corpus(tmp_path, "c", [folder], CorpusSettings(validation_fraction=0.0))
-    assert read_json(made.path / "stats.json")["dropped"] == {"empty": 10_000}
-    assert len({row["origin"] for row in read_dropped(made)}) == 10_000
+    assert read_json(made.path / "stats.json")["dropped"] == {"empty": num_files}
+    assert len({row["origin"] for row in read_dropped(made)}) == num_files
 
 
 def test_a_file_that_vanishes_or_may_not_be_read_is_a_reason(tmp_path: Path) -> None:
@@ -211,26 +210,6 @@ def test_a_file_that_vanishes_during_a_build_is_a_clear_error(tmp_path: Path) ->
     paths[1].unlink()
     with pytest.raises(UserError, match=r"b\.txt vanished after the build began"):
         process_shard(sources, CorpusSettings(), tmp_path)
-
-
-CRASHES: dict[str, Callable[[], object]] = {
-    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
-    "too slow": lambda: os.kill(os.getpid(), signal.SIGXCPU),
-    "memory": lambda: bytearray(guard.MAX_MEMORY_BYTES * 2),
-}
-
-
-def read_or_crash(task: guard.Task) -> Iterator[Row]:
-    """Stands in for the parsers: a line that names a crash has it."""
-    for number, line in enumerate(task.source.path.read_text().splitlines(), 1):
-        reason = "parser_died" if number in task.skipped else None
-        if reason is None:
-            CRASHES.get(line, lambda: None)()
-        yield Row(line, line, "", "", "", f"{task.source.name}:{number}", reason=reason)
-
-
-def serve_crashes(pipe: Connection) -> None:
-    guard.serve_tasks(pipe, read_or_crash)
 
 
 def test_a_parser_that_dies_costs_its_file_and_in_a_crawl_its_record(tmp_path: Path) -> None:
