@@ -102,6 +102,7 @@ def test_deleted_words_are_scored_and_never_closed_up() -> None:
 def test_one_traditional_text_is_pure_and_one_with_converted_leftovers_is_mixed() -> None:
     assert is_mixed(MIXED)
     assert not is_mixed("皇后與皇太后在公里外，么妹說這個國家的學問，開關發現。")
+    assert not is_mixed("龍泉寶劍出豐城，彩氣衝天上接辰，却將脚跡恒留，却說獨漢，却無。")
     assert not is_mixed("纯粹的简体文章，说的是这个国家的学问。")
 
 

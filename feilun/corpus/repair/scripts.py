@@ -43,16 +43,19 @@ def _alphabets() -> tuple[frozenset[str], frozenset[str]]:
     line = "\n".join(han)
     to_simple, to_full = (_converter(config).convert(line).split("\n") for config in ("t2s", "s2t"))
     traditional = frozenset(one for one, other in zip(han, to_simple, strict=True) if one != other)
-    simple = {one for one, other in zip(han, to_full, strict=True) if one != other and not _is_big5(one)}
+    simple = {one for one, other in zip(han, to_full, strict=True) if one != other and not _is_elsewhere(one)}
     return traditional, frozenset(simple - traditional)
 
 
-def _is_big5(character: str) -> bool:
-    try:
-        character.encode("big5")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_elsewhere(character: str) -> bool:
+    """Whether Taiwan or Japan have it too: such a form (却 脚 恒) stands in traditional text as a variant."""
+    for encoding in ("big5", "shift_jis"):
+        try:
+            character.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        return True
+    return False
 
 
 def has_traditional(texts: pl.Series) -> pl.Series:
