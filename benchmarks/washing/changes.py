@@ -18,7 +18,9 @@ def changes(before: str, after: str) -> Changes:
     starts = [0]
     for line in old:
         starts.append(starts[-1] + len(line))
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    # As many lines as before are the same lines: the matcher would pair a line with an equal one elsewhere.
+    whole = [("replace", 0, len(old), 0, len(new))]
+    for kind, a, b, c, d in whole if len(old) == len(new) else difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
         if b - a == d - c:
