@@ -27,11 +27,13 @@ __all__ = [
     "Artifact",
     "Draft",
     "draft",
+    "entomb",
     "find",
     "lineage",
     "list_artifacts",
     "read_json",
     "read_rows",
+    "redact",
     "verify",
     "write_json",
     "write_rows",
@@ -160,13 +162,20 @@ def list_artifacts(home: Path, kind: str) -> list[Artifact]:
     return sorted(found, key=lambda a: (a.manifest["made"]["time"], a.ref))
 
 
-def find(home: Path, ref: str, kind: str | None = None) -> Artifact:
-    """The artifact that `ref` names: "name@hash", "kind/name@hash", or a bare name borne by exactly one."""
+def find(home: Path, ref: str, kind: str | None = None, *, erased_too: bool = False) -> Artifact:
+    """The artifact that `ref` names: "name@hash", "kind/name@hash", or a bare name borne by exactly one.
+
+    One whose content was erased is an error that says so, and what is there in its place. erased_too: it is found all the same.
+    """
     wanted_kind, _, rest = ref.rpartition("/")
     kinds = (wanted_kind,) if wanted_kind else (kind,) if kind else KINDS
     name, _, digest = rest.partition("@")
     matches = [a for k in kinds for a in list_artifacts(home, k) if a.name == name and (not digest or a.hash == digest)]
+    if not digest and not erased_too:
+        matches = [a for a in matches if "tombstone" not in a.manifest] or matches
     if len(matches) == 1:
+        if not erased_too:
+            check_standing(matches[0])
         return matches[0]
     if matches:
         raise UserError(
@@ -176,15 +185,50 @@ def find(home: Path, ref: str, kind: str | None = None) -> Artifact:
     raise UserError(f"no artifact {ref!r} in {home}; there: {', '.join(have[-12:]) or 'nothing yet'}")
 
 
+def check_standing(artifact: Artifact) -> None:
+    grave = artifact.manifest.get("tombstone")
+    if grave:
+        instead = f"use {grave['successor']}" if "successor" in grave else "make it again, or name another"
+        raise UserError(f"the content of {artifact.kind}/{artifact.ref} was erased ({grave['why']}); {instead}")
+
+
+def entomb(artifact: Artifact, why: Mapping[str, Any]) -> None:
+    """Leave the manifest alone of an artifact: its hash and its lineage stay, its content goes. Twice is as once.
+
+    why: stands in the manifest as "tombstone": {"why": text, "successor"?: the ref of what is there in its place}.
+    """
+    if "tombstone" not in artifact.manifest:
+        write_json(artifact.path / MANIFEST, {**artifact.manifest, "tombstone": {"at": time.time(), **why}})
+    for path in sorted(artifact.path.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        elif path != artifact.path / MANIFEST:
+            path.unlink()
+    _sync_directory(artifact.path)
+
+
+def redact(artifact: Artifact, files: Mapping[str, bytes], why: Mapping[str, Any]) -> None:
+    """Put other content in the place of some files of an artifact. Its hash stays, and the manifest says what was changed and why."""
+    changed = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    before = artifact.manifest.get("redacted", {}).get("files", {})
+    write_json(artifact.path / MANIFEST, {**artifact.manifest, "redacted": {"at": time.time(), **why, "files": before | changed}})
+    for name, content in files.items():
+        temporary = artifact.path / f".{name}.{os.getpid()}"
+        temporary.write_bytes(content)
+        os.replace(temporary, artifact.path / name)
+    _sync_directory(artifact.path)
+
+
 def verify(artifact: Artifact) -> list[str]:
     """What differs between the manifest and the disk; an empty list when the artifact is whole."""
     if artifact.manifest.get("tombstone"):
         return []
-    stated, actual = artifact.manifest["files"], hash_files(artifact.path)
+    original, actual = artifact.manifest["files"], hash_files(artifact.path)
+    stated = {**original, **artifact.manifest.get("redacted", {}).get("files", {})}
     faults = [f"{name}: missing" for name in stated if name not in actual]
     faults += [f"{name}: not in the manifest" for name in actual if name not in stated]
     faults += [f"{name}: content differs" for name, digest in stated.items() if name in actual and actual[name] != digest]
-    if content_hash(artifact.kind, stated, artifact.parents, artifact.manifest["recipe"]) != artifact.hash:
+    if content_hash(artifact.kind, original, artifact.parents, artifact.manifest["recipe"]) != artifact.hash:
         faults.append(f"{MANIFEST}: hash does not follow from files, parents and recipe")
     return faults
 
@@ -198,7 +242,7 @@ def lineage(home: Path, artifact: Artifact) -> list[Artifact]:
         key = f"{current.kind}/{current.ref}"
         if key not in seen:
             seen[key] = current
-            queue += [find(home, parent) for parent in current.parents]
+            queue += [find(home, parent, erased_too=True) for parent in current.parents]
     return list(seen.values())
 
 

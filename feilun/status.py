@@ -1,14 +1,13 @@
-"""What a home holds, as lines for a person; and what an erasure leaves to rebuild."""
+"""What a home holds, as lines for a person."""
 
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from feilun.artifacts import KINDS, Artifact, lineage, list_artifacts
-from feilun.feedback import artifacts_to_rebuild
 from feilun.store import Store
 
-__all__ = ["describe_artifact", "describe_home", "forget"]
+__all__ = ["describe_artifact", "describe_home"]
 
 
 def describe_home(home: Path) -> list[str]:
@@ -62,11 +61,3 @@ def describe_artifact(home: Path, artifact: Artifact) -> list[str]:
     lines += [f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in manifest["counts"].items()]
     lines += [f"  recipe {json.dumps(manifest['recipe'], ensure_ascii=False)}", "made from"]
     return lines + [f"  {a.kind}/{a.ref}" for a in lineage(home, artifact)[1:]]
-
-
-def forget(home: Path, principal: str) -> list[str]:
-    """Erase a principal's payloads and name every artifact that they went into."""
-    with Store.open(home) as store:
-        erasure = store.forget(principal)
-    lines = [f"{len(erasure.event_ids)} events of {principal} are empty now"]
-    return lines + [f"to rebuild: {a.kind}/{a.ref}" for a in artifacts_to_rebuild(home, erasure.event_ids)]

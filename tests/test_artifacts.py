@@ -112,8 +112,10 @@ def test_tampering_is_found(home, spoil, fault):
 def test_a_tombstone_keeps_hash_and_lineage_without_content(home):
     made = publish(home)
     (made.path / "part" / "text.txt").unlink()
-    write_json(made.path / MANIFEST, {**made.manifest, "tombstone": True})
-    assert verify(find(home, made.ref)) == []
+    write_json(made.path / MANIFEST, {**made.manifest, "tombstone": {"why": "asked"}})
+    assert verify(find(home, made.ref, erased_too=True)) == []
+    with pytest.raises(UserError, match="was erased"):
+        find(home, made.ref)
 
 
 CRASH = """

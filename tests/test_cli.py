@@ -147,7 +147,7 @@ def test_keys(home, capsys):
 
 def test_forget_somebody_unknown(home, capsys):
     assert run(home, "forget", "user:42") == 0
-    assert "0 events of user:42 are empty now" in capsys.readouterr().out
+    assert "0 events and 0 answers of nobody are empty now" in capsys.readouterr().out
 
 
 # lessons from files

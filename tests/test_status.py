@@ -1,11 +1,11 @@
-"""What a home says of itself, and what an erasure leaves to rebuild."""
+"""What a home says of itself."""
 
 import json
 
 import pytest
 
 from feilun.artifacts import draft, write_json
-from feilun.status import describe_artifact, describe_home, forget
+from feilun.status import describe_artifact, describe_home
 from feilun.store import CompletionRecord, EngineRow, FeedbackRequest, Store
 from feilun.types import Decision
 
@@ -67,12 +67,3 @@ def test_an_artifact_names_what_made_it(lived_in):
     assert lines[0].startswith("models/of-hers@")
     assert "  steps: 7" in lines
     assert lines[-1].startswith("  lessons/hers@")
-
-
-def test_forget_names_what_to_rebuild(lived_in):
-    lines = forget(lived_in, RATER)
-    assert lines[0] == f"1 events of {RATER} are empty now"
-    assert [line.partition("@")[0] for line in lines[1:]] == ["to rebuild: lessons/hers", "to rebuild: models/of-hers"]
-    with Store.open(lived_in) as store:
-        assert store.current_votes() == []
-    assert forget(lived_in, "nobody") == ["0 events of nobody are empty now"]

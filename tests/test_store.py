@@ -78,6 +78,8 @@ def test_what_an_older_file_holds_can_be_searched(tmp_path: Path) -> None:
         raw.execute("DROP TABLE drafts")
         for index in ("messages_parent", "completions_thread", "events_target"):
             raw.execute(f"DROP INDEX {index}")
+        raw.execute("ALTER TABLE erasures DROP COLUMN thread_hash")
+        raw.execute("DROP TABLE quarantined")
         raw.execute("UPDATE schema_version SET version = 2")
     raw.close()
     with Store.open(tmp_path) as store:

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from feilun.cli.parser import add, add_group, model_ref
+from feilun.types import UserError
 
 
 def add_home(verbs: Any) -> None:
@@ -12,8 +13,9 @@ def add_home(verbs: Any) -> None:
     show.add_argument("ref")
     verify = add(verbs, "verify", run_verify, "compare artifacts with their manifests")
     verify.add_argument("ref", nargs="?", default=None)
-    forget = add(verbs, "forget", run_forget, "erase what a principal gave; list what to rebuild")
-    forget.add_argument("principal", help="owner, key:NAME or key:NAME/USER")
+    forget = add(verbs, "forget", run_forget, "erase what somebody said, and what was made of it")
+    forget.add_argument("who", nargs="?", help="user:ID (of every key), owner, key:NAME or key:NAME/USER")
+    forget.add_argument("--retrain", action="store_true", help="and make the champion again without it, by the settings of its own turn")
     key = add_group(verbs, "key", "API keys")
     create = add(key, "create", run_key_create, "make a key and print its secret once", begins=True)
     create.add_argument("name")
@@ -36,24 +38,38 @@ def run_show(options: argparse.Namespace) -> int:
     from feilun.status import describe_artifact
 
     ref = model_ref(options.home, options.ref)
-    print("\n".join(describe_artifact(options.home, find(options.home, ref))))
+    print("\n".join(describe_artifact(options.home, find(options.home, ref, erased_too=True))))
     return 0
 
 
 def run_verify(options: argparse.Namespace) -> int:
     from feilun.artifacts import KINDS, find, list_artifacts, verify
 
-    chosen = [find(options.home, options.ref)] if options.ref else [a for kind in KINDS for a in list_artifacts(options.home, kind)]
+    named, everything = options.ref, (a for kind in KINDS for a in list_artifacts(options.home, kind))
+    chosen = [find(options.home, named, erased_too=True)] if named else list(everything)
     faults = [f"{a.kind}/{a.ref}: {fault}" for a in chosen for fault in verify(a)]
     print("\n".join(faults) or f"{len(chosen)} artifacts are whole")
     return 1 if faults else 0
 
 
 def run_forget(options: argparse.Namespace) -> int:
-    from feilun.status import forget
+    from feilun.progress import progress_bar
+    from feilun.store import Store
+    from feilun.turn import forget
 
-    print("\n".join(forget(options.home, options.principal)))
-    return 0
+    if options.who is None and not options.retrain:
+        raise UserError("name somebody: feilun forget user:ID; or say --retrain, to make the champion again after earlier erasures")
+    if options.who is not None:
+        found = forget.forget(options.home, options.who)
+        with Store.open(options.home) as store:
+            print("\n".join(forget.told(store, found)), flush=True)
+    if not options.retrain:
+        return 0
+    with progress_bar() as show:
+        made = forget.retrain(options.home, progress=show.update)
+    with Store.open(options.home) as store:
+        print("\n".join(forget.told_retrained(options.home, store, made)))
+    return 1 if made.owed else 0
 
 
 def run_key_create(options: argparse.Namespace) -> int:

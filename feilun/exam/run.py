@@ -56,8 +56,8 @@ def run_exam(
 
 def exam_of(home: Path, parents: Sequence[str], recipe: Mapping[str, Any]) -> Artifact | None:
     """The exam that was made of these parents by this recipe."""
-    found = (e for e in list_artifacts(home, "exams") if (list(e.parents), e.manifest["recipe"]) == (list(parents), recipe))
-    return next(found, None)
+    whole = (exam for exam in list_artifacts(home, "exams") if "tombstone" not in exam.manifest)
+    return next((exam for exam in whole if (list(exam.parents), exam.manifest["recipe"]) == (list(parents), recipe)), None)
 
 
 def publish(

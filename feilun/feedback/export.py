@@ -24,13 +24,14 @@ def export_events(store: Store, path: Path) -> int:
 
 
 def artifacts_to_rebuild(home: Path, event_ids: Iterable[str]) -> list[Artifact]:
-    """Every artifact that an event went into: the lessons that name it, and all that was made from those, lessons first."""
+    """Every artifact that an event went into: lessons that name it, whatever was erased before, and all that was made from those."""
     wanted = set(event_ids)
     everything = [artifact for kind in KINDS for artifact in list_artifacts(home, kind)]
-    found = {_ref(a): a for a in everything if a.kind == "lessons" and wanted & set(a.manifest["counts"].get("events", ()))}
-    grew = True
+    roots = (a for a in everything if "tombstone" in a.manifest or not wanted.isdisjoint(a.manifest["counts"].get("events", ())))
+    found = {_ref(a): a for a in roots}
+    grew = bool(found)
     while grew:
-        made_from = {_ref(a): a for a in everything if _ref(a) not in found and any(parent in found for parent in a.parents)}
+        made_from = {_ref(a): a for a in everything if _ref(a) not in found and not found.keys().isdisjoint(a.parents)}
         found |= made_from
         grew = bool(made_from)
     return list(found.values())

@@ -128,11 +128,11 @@ def owner_lessons(store: Store, home: Path) -> OwnerLessons:
     return OwnerLessons(sum(vote.id not in known for vote in newest), len(last))
 
 
-def learnt_events(store: Store, home: Path) -> frozenset[str]:
-    """The corrections that the champion answered as taught when it, or the model it comes from, was last examined on them."""
+def learnt_events(store: Store, home: Path, model: str | None = None) -> frozenset[str]:
+    """The corrections that a model (None: the champion) answered as taught when it, or what it comes from, was last examined on them."""
     champion = store.champion()
     by_candidate = {turn.steps["train"].output.get("candidate"): turn for turn in store.turns() if "train" in turn.steps}
-    model = champion.model if champion else None
+    model = model or (champion.model if champion else None)
     while model in by_candidate:
         turn = by_candidate.pop(model)
         receipt = turn.steps["gate"].output.get("receipt") if "gate" in turn.steps else None

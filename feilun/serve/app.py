@@ -23,6 +23,7 @@ from feilun.engine.chat import TextChat
 from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, turns
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
+from feilun.serve.erasures import watch_erasures
 from feilun.serve.errors import install_handlers
 from feilun.serve.live import Lives, watch_drafts
 from feilun.serve.state import State
@@ -95,7 +96,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     models = Models(home, settings, store, factory)
     writers = ThreadPoolExecutor(NUM_WRITERS, "feilun-writer")
     state = app.state.feilun = State(home=home, settings=settings, store=store, models=models, writers=writers, lives=Lives())
-    watchers = [asyncio.create_task(models.watch()), asyncio.create_task(watch_drafts(state))]
+    watches = (models.watch(), watch_drafts(state), watch_erasures(state, app.state))
+    watchers = [asyncio.create_task(watch) for watch in watches]
     try:
         yield
     finally:

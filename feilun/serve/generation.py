@@ -18,7 +18,7 @@ from feilun.serve.auth import Principal
 from feilun.serve.champion import Loaded
 from feilun.serve.chat_request import ChatCall
 from feilun.serve.state import State
-from feilun.store import CompletionRecord, StoreError, thread_of, uuid7
+from feilun.store import CompletionRecord, Erasure, StoreError, thread_of, uuid7
 from feilun.types import Decision, FinishReason
 
 __all__ = ["Answer", "Ended", "Failed", "Generation", "Piece", "Place", "Reader"]
@@ -123,6 +123,10 @@ class Generation:
             self._cancelled = True
             if self._begun and self._task is not None:
                 self._task.cancel()
+
+    def is_erased_by(self, erasure: Erasure) -> bool:
+        """Whether what is asked here went with it; the store then refuses to record the answer."""
+        return erasure.covers(self.principal.name, self.place.thread_id, self.created)
 
     def stop(self, seen: Sequence[int] | None) -> bool:
         """Cancel, as a reader wants who has seen so many characters of each answer: the rest is not recorded. None: keep everything.

@@ -113,6 +113,13 @@ class Lives:
         mine = (live for live in self._all.values() if live.principal == principal and not live.has_ended)
         return [live for live in mine if thread_id in (None, live.thread_id)]
 
+    def all(self) -> list[Live]:
+        """Oldest first."""
+        return list(self._all.values())
+
+    def drop(self, live: Live) -> None:
+        self._all.pop(live.id, None)
+
     def forget(self, principal: str, thread_id: str) -> None:
         """Keep no text of this conversation in memory."""
         for live in list(self._all.values()):

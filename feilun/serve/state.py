@@ -10,7 +10,7 @@ from fastapi import Request
 
 from feilun.config import ServeSettings
 from feilun.serve.champion import Models
-from feilun.store import Store
+from feilun.store import Erasure, Store
 
 __all__ = ["State", "state_of"]
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 class Cancellable(Protocol):
     def cancel(self) -> None: ...
+
+    def is_erased_by(self, erasure: Erasure) -> bool: ...
 
 
 @dataclass(slots=True, kw_only=True)

@@ -32,6 +32,7 @@ WATCH_NOTE, REQUEST_NOTE, TURN_NOTE = "turn_watch", "turn_request", "turn"
 FRESH_SECONDS = 15.0  # a watcher shows itself every four
 ALIVE_SECONDS = 30.0  # a step without a sign of life for so long is nobody's
 MAX_REASON_CHARS = 500
+CACHED = ("owner_lessons", "last_turn")
 
 
 @router.get("/api/turn")

@@ -4,7 +4,7 @@ import time
 
 import sqlalchemy as sa
 
-from feilun.store import notes
+from feilun.store import notes, quarantine
 from feilun.store.rows import ChampionRow, Conflict, NotFound
 from feilun.store.schema import champions
 
@@ -23,6 +23,8 @@ def current(connection: sa.Connection) -> ChampionRow | None:
 def promote(connection: sa.Connection, model: str, reason: str, expected_epoch: int | None) -> ChampionRow:
     now = current(connection)
     epoch = now.epoch if now else 0
+    if why := quarantine.listed(connection).get(model):
+        raise Conflict(f"{model} is set aside: {why}; promote another model")
     if expected_epoch is not None and expected_epoch != epoch:
         raise Conflict(f"the champion is at epoch {epoch}, not {expected_epoch}: somebody promoted in between; decide again")
     return _append(connection, epoch + 1, model, reason, None)
@@ -39,9 +41,12 @@ def rollback(connection: sa.Connection, reason: str) -> ChampionRow:
 
 
 def earlier(connection: sa.Connection) -> ChampionRow | None:
-    """The newest row of another model among those that lead to the champion."""
+    """The newest row of another model among those that lead to the champion, and that may still answer."""
     now = current(connection)
-    return next((row for row in reversed(_stack(history(connection))) if now is not None and row.model != now.model), None)
+    if now is None:
+        return None
+    out = {now.model, *quarantine.listed(connection)}
+    return next((row for row in reversed(_stack(history(connection))) if row.model not in out), None)
 
 
 def _stack(rows: list[ChampionRow]) -> list[ChampionRow]:

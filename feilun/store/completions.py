@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from feilun.store import search
+from feilun.store.graves import check_not_forgotten
 from feilun.store.identity import address_of, parts_of, root_address, text_of
 from feilun.store.rows import CompletionRecord, Conflict
 from feilun.store.schema import choices, completions, drafts, messages
@@ -34,6 +35,7 @@ class Said(NamedTuple):
 def record(connection: sa.Connection, given: CompletionRecord) -> None:
     if connection.execute(sa.select(completions.c.id).where(completions.c.id == given.id)).first():
         raise Conflict(f"completion {given.id!r} is already stored; ids are new for every answer")
+    check_not_forgotten(connection, given.principal, given.thread_id, given.started)
     asked = _placed(root_address(given.principal, given.thread_id), given.messages)
     parent = asked[-1].address if asked else root_address(given.principal, given.thread_id)
     answers = [_said(parent, "assistant", choice["text"]) for choice in given.choices]

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from feilun.store import completions
+from feilun.store.graves import check_not_forgotten
 from feilun.store.rows import CompletionRecord
 from feilun.store.schema import drafts
 from feilun.types import Consent, Decision
@@ -18,6 +19,7 @@ ABORT = "abort"
 
 def save(connection: sa.Connection, record: CompletionRecord) -> None:
     """A new draft: what was asked, and the answers as far as they have come."""
+    check_not_forgotten(connection, record.principal, record.thread_id, record.started)
     given = asdict(record)
     row = {name: given.pop(name) for name in COLUMNS}
     row |= {"texts": given.pop("choices"), "request": given, "updated": time.time()}

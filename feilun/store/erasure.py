@@ -1,23 +1,25 @@
 """Forgetting a person: content goes, ids stay, so that whatever was made from it can be found and rebuilt."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from feilun.store import drafts, search
-from feilun.store.identity import digest, root_address, uuid7
-from feilun.store.rows import Erasure, NotFound
+from feilun.store.identity import root_address, subject_of, text_of, thread_hash, uuid7
+from feilun.store.rows import WHOLE, Erasure, NotFound
 from feilun.store.schema import choices, completions, erasures, events, messages
+from feilun.store.schema import drafts as drafts_table
 
 
 def forget(connection: sa.Connection, principal: str) -> Erasure:
     """Erases what stands under the principal; the answer also names what earlier erasures of it emptied."""
     mine = completions.c.principal == principal
-    _empty(connection, principal, mine, events.c.principal == principal, messages.c.principal == principal)
+    _empty(connection, principal, WHOLE, mine, events.c.principal == principal, messages.c.principal == principal)
     search.forget(connection, principal)
     drafts.forget(connection, principal)
-    return _joined(connection, digest("subject", principal))
+    return _joined(connection, subject_of(principal))
 
 
 def forget_thread(connection: sa.Connection, principal: str, thread_id: str) -> None:
@@ -30,7 +32,7 @@ def forget_thread(connection: sa.Connection, principal: str, thread_id: str) -> 
     below = below.union_all(sa.select(messages.c.address).join(below, messages.c.parent == below.c.address))
     about = (events.c.principal == principal) & events.c.target_id.in_(sa.select(completions.c.id).where(mine))
     said = messages.c.address.in_(list(connection.execute(sa.select(below)).scalars()))
-    _empty(connection, principal, mine, about, said)
+    _empty(connection, principal, thread_hash(principal, thread_id), mine, about, said)
     search.forget(connection, principal, thread_id)
     drafts.forget(connection, principal, thread_id)
 
@@ -38,7 +40,7 @@ def forget_thread(connection: sa.Connection, principal: str, thread_id: str) -> 
 Which = sa.ColumnElement[bool]
 
 
-def _empty(connection: sa.Connection, principal: str, mine: Which, about: Which, said: Which) -> None:
+def _empty(connection: sa.Connection, principal: str, thread: str, mine: Which, about: Which, said: Which) -> None:
     """Blank these completions and events, delete these messages, and leave a row that names what was emptied."""
     event_ids = list(connection.execute(sa.select(events.c.id).where(about).order_by(events.c.seq)).scalars())
     wanted = sa.select(completions.c.id).where(mine)
@@ -53,10 +55,11 @@ def _empty(connection: sa.Connection, principal: str, mine: Which, about: Which,
     connection.execute(messages.delete().where(said))
     blank: dict[str, Any] = {"principal": nobody, "end_user": None, "thread_id": "", "parent": "", "params": {}, "erased": 1}
     connection.execute(completions.update().where(mine).values(blank))
-    if event_ids or completion_ids:
-        subject = digest("subject", principal)
-        row = {"id": uuid7(), "subject_hash": subject, "event_ids": event_ids, "completion_ids": completion_ids, "at": time.time()}
-        connection.execute(erasures.insert().values(row))
+    row = {
+        "id": uuid7(), "subject_hash": subject_of(principal), "thread_hash": thread, "event_ids": event_ids,
+        "completion_ids": completion_ids, "at": time.time(),
+    }  # fmt: skip
+    connection.execute(erasures.insert().values(row))
 
 
 def _joined(connection: sa.Connection, subject: str) -> Erasure:
@@ -64,10 +67,30 @@ def _joined(connection: sa.Connection, subject: str) -> Erasure:
     return Erasure(
         event_ids=tuple(event_id for row in rows for event_id in row.event_ids),
         completion_ids=tuple(completion_id for row in rows for completion_id in row.completion_ids),
-        at=rows[-1].at if rows else time.time(),
+        at=rows[-1].at,
+        subject=subject,
     )
 
 
-def listed(connection: sa.Connection) -> list[Erasure]:
-    rows = connection.execute(erasures.select().order_by(erasures.c.at))
-    return [Erasure(event_ids=tuple(row.event_ids), completion_ids=tuple(row.completion_ids), at=row.at) for row in rows]
+def principals(connection: sa.Connection) -> list[str]:
+    """Everybody of whom something is stored."""
+    tables = (completions, messages, events, drafts_table)
+    found = {name for table in tables for name in connection.execute(sa.select(table.c.principal).distinct()).scalars()}
+    return sorted(name for name in found if not name.startswith("erased:"))
+
+
+def words_of(connection: sa.Connection, principal: str) -> set[str]:
+    """Every text that stands under the principal: what they asked, were answered, said of answers, and what is being written."""
+    said = connection.execute(sa.select(messages.c.content).where(messages.c.principal == principal)).scalars()
+    found = {text_of(content) for content in said}
+    values = connection.execute(sa.select(events.c.value).where(events.c.principal == principal)).scalars()
+    found |= {value for value in values if isinstance(value, str)}
+    for row in connection.execute(drafts_table.select().where(drafts_table.c.principal == principal)):
+        found |= {text["text"] for text in row.texts} | set(_texts(row.request.get("messages", [])))
+    return {text for text in found if text.strip()}
+
+
+def _texts(given: list[dict[str, Any]]) -> Iterator[str]:
+    for message in given:
+        content = message["content"]
+        yield content if isinstance(content, str) else text_of(content)

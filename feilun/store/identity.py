@@ -64,6 +64,16 @@ def address_of(parent: str, role: str, parts: Sequence[Mapping[str, Any]]) -> st
     return digest(parent, role, list(parts))
 
 
+def subject_of(principal: str) -> str:
+    """Under which an erasure is found again, by those who know whom it was about."""
+    return digest("subject", principal)
+
+
+def thread_hash(principal: str, thread_id: str) -> str:
+    """The same of one conversation."""
+    return digest("erased thread", principal, thread_id)
+
+
 def digest(*values: Any) -> str:
     body = json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(body.encode()).hexdigest()

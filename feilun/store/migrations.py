@@ -82,6 +82,12 @@ CREATE VIRTUAL TABLE passages USING fts5 (
     words, who, address UNINDEXED, thread_id UNINDEXED, event_id UNINDEXED, at UNINDEXED, tokenize = 'ascii')
 """
 
+# thread_hash: "" where everything of a principal was erased, as all erasures before this step were taken to be.
+GRAVES = """
+ALTER TABLE erasures ADD COLUMN thread_hash TEXT NOT NULL DEFAULT '';
+CREATE TABLE quarantined (ref TEXT NOT NULL PRIMARY KEY, why TEXT NOT NULL, at {double} NOT NULL)
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -103,7 +109,11 @@ def chats(connection: sa.Connection) -> None:
     search.rebuild(connection)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats)
+def graves(connection: sa.Connection) -> None:
+    run_script(connection, GRAVES)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

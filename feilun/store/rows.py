@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from feilun.store.identity import subject_of, thread_hash
 from feilun.types import Consent, Decision, UserError
 
 Status = Literal["recorded", "duplicate", "superseded"]
@@ -12,6 +13,7 @@ StepStatus = Literal["pending", "running", "done", "failed"]
 
 KINDS = ("thumb", "edit", "choice", "comment", "report", "implicit")
 REASONS = ("wrong", "language", "too_long", "too_short", "style", "unsafe", "made_up", "other")
+WHOLE = ""  # the thread of an erasure that is about everything of a principal
 SCOPES = ("chat", "feedback", "assert_end_user", "exam")
 
 
@@ -203,11 +205,18 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """What `forget` emptied: the ids stay, so that manifests which name them can be found."""
+    """What `forget` emptied: the ids stay, so that manifests which name them can be found. subject, thread: hashes of whose it was."""
 
     event_ids: tuple[str, ...]
     completion_ids: tuple[str, ...]
     at: float
+    subject: str = ""
+    thread: str = WHOLE
+
+    def covers(self, principal: str, thread_id: str, started: float) -> bool:
+        """Whether what this principal began then, in this conversation, went with it."""
+        about = self.thread in (WHOLE, thread_hash(principal, thread_id))
+        return about and self.subject == subject_of(principal) and started <= self.at
 
 
 class ThreadRow(NamedTuple):

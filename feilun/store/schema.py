@@ -151,7 +151,16 @@ erasures = sa.Table(
     sa.Column("event_ids", sa.JSON, nullable=False),
     sa.Column("completion_ids", sa.JSON, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
+    sa.Column("thread_hash", sa.Text, nullable=False),
     sa.Index("erasures_subject", "subject_hash"),
+)
+
+quarantined = sa.Table(
+    "quarantined",
+    metadata,
+    sa.Column("ref", sa.Text, primary_key=True),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
 )
 
 # The full-text table that migrations.py makes; search.py says what stands in it. No `metadata`: it is not made by a common CREATE TABLE.

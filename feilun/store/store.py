@@ -5,7 +5,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from feilun.store import champion, completions, drafts, engines, erasure, feedback, keys, notes, replies, threads, turns, votes
+from feilun.store import (
+    champion,
+    completions,
+    drafts,
+    engines,
+    erasure,
+    feedback,
+    graves,
+    keys,
+    notes,
+    quarantine,
+    replies,
+    threads,
+    turns,
+    votes,
+)
 from feilun.store.database import Database
 from feilun.store.engines import EngineRow
 from feilun.store.replies import Reply
@@ -268,4 +283,25 @@ class Store:
 
     def erasures(self) -> Sequence[Erasure]:
         """Every erasure, oldest first."""
-        return self._database.read(erasure.listed)
+        return self._database.read(graves.listed)
+
+    def erasure_epoch(self) -> int:
+        """Another number whenever something was erased since."""
+        return self._database.read(graves.epoch)
+
+    def principals(self) -> list[str]:
+        """Everybody of whom something is stored."""
+        return self._database.read(erasure.principals)
+
+    def words_of(self, principal: str) -> set[str]:
+        """Every text that stands under a principal."""
+        return self._database.read(lambda c: erasure.words_of(c, principal))
+
+    def quarantine(self, models: Sequence[str], why: str) -> None:
+        """Models that may not answer any more: `set_champion` refuses them, `rollback` goes past them. The first reason stays."""
+        if not set(models) <= self.quarantined().keys():
+            self._database.write(lambda c: quarantine.add(c, models, why))
+
+    def quarantined(self) -> dict[str, str]:
+        """model -> why."""
+        return self._database.read(quarantine.listed)

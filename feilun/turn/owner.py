@@ -15,9 +15,9 @@ __all__ = ["OTHERWISE", "count_corrections", "nothing_new", "owner_tasks", "taug
 OTHERWISE = {TAUGHT: 0.0, HELD_OUT: 0.5}
 
 
-def count_corrections(store: Store, home: Path, lessons: Artifact) -> dict[str, int]:
+def count_corrections(store: Store, home: Path, lessons: Artifact, champion: str) -> dict[str, int]:
     """The corrections among the lessons, and those of them that the champion has not learnt."""
-    found, learnt = corrections(lessons), learnt_events(store, home)
+    found, learnt = corrections(lessons), learnt_events(store, home, champion)
     return {"corrections": len(found), "new_corrections": sum(learnt.isdisjoint(correction.events) for correction in found)}
 
 

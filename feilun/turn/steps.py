@@ -182,7 +182,7 @@ def _curate(job: Job) -> dict[str, Any]:
     )  # fmt: skip
     output = {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
     if job.is_owners:
-        output |= count_corrections(job.store, job.home, lessons)
+        output |= count_corrections(job.store, job.home, lessons, job.champion)
         if not output["new_corrections"]:
             return output
     if job.settings.spread and output["rows"]:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from feilun.store import Store, TurnRow
 from feilun.turn.gate import rule
 from feilun.turn.owner import nothing_new
 from feilun.turn.steps import BAD_INPUT, NOTE, STEPS
+from feilun.turn.sweep import sweep, sweep_if_owed
 from feilun.turn.taught import taught_rule
 from feilun.types import UserError
 
-__all__ = ["TurnProgress", "TurnResult", "TurnRunning", "abandon", "run_turn"]
+__all__ = ["Command", "Progress", "TurnProgress", "TurnResult", "TurnRunning", "abandon", "run_turn"]
 
 LOCK = "turn.lock"
 POLL_SECONDS = 0.5
@@ -68,18 +69,21 @@ def run_turn(
     dry_run: bool = False,
     command: Command | None = None,
     request: str = "",
+    start: str = "",
+    rebuilds: Sequence[str] = (),
 ) -> TurnResult:
     """Make the next model from the lessons, examine it, promote or refuse it; goes on with an unfinished turn.
 
     dry_run: say what would happen. command: the child's command line, (home, turn id, step) -> argv. request: what this turn
-    answers; it is written into the plan. Raises UserError when another turn runs (TurnRunning), when there is no champion, or
-    when a child ended without finishing its step (run it again to go on).
+    answers; it is written into the plan. start: the model to start from and to be compared with, where that is not the champion;
+    rebuilds: the models in whose place the new one is to stand. Raises UserError when another turn runs (TurnRunning), when
+    there is no champion, or when a child ended without finishing its step (run it again to go on).
     """
     with Store.open(home) as store:
         if dry_run:
             return _planned(store, settings)
-        with _only_turn(home, store):
-            turn = _begin(store, settings, request)
+        with _only_turn(home, store), _swept(home, store):
+            turn = _begin(store, settings, {"request": request, "start": start, "rebuilds": list(rebuilds)})
             tell = progress or (lambda _: None)
             for step in STEPS:
                 kept = turn.steps.get(step) is not None and turn.steps[step].status == "done"
@@ -126,11 +130,22 @@ def _only_turn(home: Path, store: Store) -> Iterator[None]:
         yield
 
 
-def _begin(store: Store, settings: TurnSettings, request: str) -> TurnRow:
+@contextmanager
+def _swept(home: Path, store: Store) -> Iterator[None]:
+    """What was erased in the store is taken out of the artifacts before a turn, and what was erased while it ran after it."""
+    sweep_if_owed(home, store)
+    epoch = store.erasure_epoch()
+    yield
+    if store.erasure_epoch() != epoch:
+        sweep(home, store)
+
+
+def _begin(store: Store, settings: TurnSettings, asked: Mapping[str, Any]) -> TurnRow:
     """The unfinished turn if it was planned with these settings, else a new one with its plan written down."""
     unfinished = store.unfinished_turn()
     if unfinished is None:
-        return store.turn(store.start_turn(_plan(store, settings) | ({"request": request} if request else {})))
+        plan = _plan(store, settings, str(asked["start"]))
+        return store.turn(store.start_turn(plan | {key: value for key, value in asked.items() if value and key != "start"}))
     planned = resolved(rebuild(TurnSettings, unfinished.plan["settings"]))  # a setting that is new since then has its default
     if planned != resolved(settings):
         changed = sorted(_changed(planned, resolved(settings)))
@@ -141,7 +156,7 @@ def _begin(store: Store, settings: TurnSettings, request: str) -> TurnRow:
     return unfinished
 
 
-def _plan(store: Store, settings: TurnSettings) -> dict[str, Any]:
+def _plan(store: Store, settings: TurnSettings, start: str = "") -> dict[str, Any]:
     """What is fixed before anything is trained: settings, the champion to beat, the gate's rule."""
     champion = store.champion()
     if champion is None:
@@ -151,7 +166,8 @@ def _plan(store: Store, settings: TurnSettings) -> dict[str, Any]:
         raise UserError("a turn repeats the examples that made the first model; name their lessons: --set prefer.replay=REF")
     return {
         "name": f"turn-{len(store.turns()) + 1}", "steps": list(STEPS), "settings": resolved(settings),
-        "champion": {"model": champion.model, "epoch": champion.epoch}, "gate": taught_rule(settings) if owners else rule(settings),
+        "champion": {"model": start or champion.model, "epoch": champion.epoch},
+        "gate": taught_rule(settings) if owners else rule(settings),
     }  # fmt: skip
 
 
