@@ -1,13 +1,19 @@
 """What a home holds, as lines for a person."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from feilun.artifacts import KINDS, Artifact, lineage, list_artifacts
 from feilun.store import Store
+from feilun.turn.forget import proof_line, proof_of
 
 __all__ = ["describe_artifact", "describe_home"]
+
+MAX_INPUTS = 20
+MAX_LISTED = 12
 
 
 def describe_home(home: Path) -> list[str]:
@@ -34,6 +40,7 @@ def store_lines(store: Store) -> list[str]:
     lines.append(f"feedback   {len(store.current_votes())} current votes of {store.last_seq()} events")
     lines += [f"engine     {row.name}: {row.model} at {row.url}; {'teaches' if row.teach else 'does not teach'}" for row in store.engines()]
     lines += [f"turn {turn.plan.get('name', turn.id)}: {turn.state}" for turn in turns]
+    lines += [f"set aside  {model}: {why}" for model, why in store.quarantined().items()]
     return lines
 
 
@@ -54,10 +61,54 @@ def moment(seconds: float) -> str:
 
 
 def describe_artifact(home: Path, artifact: Artifact) -> list[str]:
-    """The artifact with its counts, then everything that it was made from."""
+    """The artifact with its counts, then everything that it was made from, down to the files that came from outside."""
     manifest = artifact.manifest
     made = manifest["made"]
-    lines = [f"{artifact.kind}/{artifact.ref}", f"  made {moment(made['time'])}, source {made['git'] or 'no checkout'}"]
-    lines += [f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in manifest["counts"].items()]
+    lines = [
+        f"{artifact.kind}/{artifact.ref}",
+        f"  made {moment(made['time'])}, source {made['git'] or 'no checkout'}",
+        *_fate(home, artifact),
+    ]
+    lines += [f"  {key}: {_short(value)}" for key, value in manifest["counts"].items()]
     lines += [f"  recipe {json.dumps(manifest['recipe'], ensure_ascii=False)}", "made from"]
-    return lines + [f"  {a.kind}/{a.ref}" for a in lineage(home, artifact)[1:]]
+    for parent in lineage(home, artifact)[1:]:
+        lines += [f"  {parent.kind}/{parent.ref}", *(f"    {line}" for line in origin_lines(parent))]
+    return lines
+
+
+def _fate(home: Path, artifact: Artifact) -> Iterator[str]:
+    """What was erased of an artifact, and for a model what its manifests prove of that."""
+    for word in ("tombstone", "redacted"):
+        if found := artifact.manifest.get(word):
+            yield f"  {word}: {found['why']} ({moment(found['at'])})" + (f"; see {found['successor']}" if "successor" in found else "")
+    if artifact.kind == "models" and (home / "feilun.db").exists():
+        with Store.open(home) as store:
+            yield f"  {proof_line(proof_of(home, store, artifact.ref))}"
+            if why := store.quarantined().get(f"models/{artifact.ref}"):
+                yield f"  set aside: {why}"
+
+
+def origin_lines(artifact: Artifact) -> Iterator[str]:
+    """What an artifact was made from that is no artifact: files with their hashes, events."""
+    counts, recipe = artifact.manifest["counts"], artifact.manifest["recipe"]
+    if found := artifact.manifest.get("tombstone"):
+        yield f"erased {moment(found['at'])}: {found['why']}"
+    inputs = counts.get("inputs", recipe.get("inputs", ()))
+    for given in inputs[:MAX_INPUTS]:
+        size = f", {given['bytes']} bytes" if "bytes" in given else ""
+        yield f"{given['name']}  sha256 {given['sha256']}{size}"
+    if len(inputs) > MAX_INPUTS:
+        yield f"and {len(inputs) - MAX_INPUTS} more files, in {artifact.path / 'manifest.json'}"
+    yield from (f"imported from {name}" for name in recipe.get("imported", ()))
+    if events := counts.get("events"):
+        used = ", ".join(f"{n} {kind}" for kind, n in counts.get("used", {}).items())
+        rows = f" in {counts['num_rows']} rows" if "num_rows" in counts else ""
+        upto = f", up to event {recipe['upto_seq']}" if "upto_seq" in recipe else ""
+        yield f"{len(events)} events" + (f" ({used})" if used else "") + rows + upto
+
+
+def _short(value: Any) -> str:
+    """A list of ids is counted; its items stand in the manifest."""
+    if isinstance(value, list) and len(value) > MAX_LISTED:
+        return f"{len(value)} in the manifest"
+    return json.dumps(value, ensure_ascii=False)

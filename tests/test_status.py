@@ -66,4 +66,5 @@ def test_an_artifact_names_what_made_it(lived_in):
     lines = describe_artifact(lived_in, find(lived_in, "of-hers"))
     assert lines[0].startswith("models/of-hers@")
     assert "  steps: 7" in lines
-    assert lines[-1].startswith("  lessons/hers@")
+    assert lines[-2].startswith("  lessons/hers@")
+    assert lines[-1] == "    1 events"

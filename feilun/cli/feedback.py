@@ -24,7 +24,8 @@ def add_feedback(verbs: Any) -> None:
     take.add_argument("--good", nargs="+", default=[], metavar="NAME", help="langfuse, tensorzero: boolean scores whose truth is praise")
     names = "argilla: prompt, answer, edit and thumb (QUESTION:LABEL) as the data set calls them"
     take.add_argument("--map", nargs="+", default=[], metavar="ROLE=NAME", dest="names", help=names)
-    give = add(feedback, "export", run_feedback_export, "every event as JSON lines")
+    give = add(feedback, "export", run_feedback_export, "every event as JSON lines, or all that is kept about one person")
+    give.add_argument("--user", metavar="WHO", help="everything about user:ID, owner, key:NAME or key:NAME/USER")
     give.add_argument("path", type=Path, metavar="FILE")
 
 
@@ -71,6 +72,14 @@ def run_feedback_export(options: argparse.Namespace) -> int:
     from feilun.feedback import export_events
     from feilun.store import Store
 
+    if options.user:
+        from feilun.feedback.person import export_person
+        from feilun.turn.forget import principals_of
+
+        with Store.open(options.home) as store:
+            counts = export_person(store, options.home, principals_of(store, options.user), options.path)
+        print(f"{counts['completion']} answers, {counts['event']} events, {counts['artifact']} artifacts -> {options.path}")
+        return 0
     with Store.open(options.home) as store:
         print(f"{export_events(store, options.path)} events -> {options.path}")
     return 0

@@ -16,6 +16,7 @@ def add_home(verbs: Any) -> None:
     forget = add(verbs, "forget", run_forget, "erase what somebody said, and what was made of it")
     forget.add_argument("who", nargs="?", help="user:ID (of every key), owner, key:NAME or key:NAME/USER")
     forget.add_argument("--retrain", action="store_true", help="and make the champion again without it, by the settings of its own turn")
+    add_retention(verbs)
     key = add_group(verbs, "key", "API keys")
     create = add(key, "create", run_key_create, "make a key and print its secret once", begins=True)
     create.add_argument("name")
@@ -24,6 +25,51 @@ def add_home(verbs: Any) -> None:
     revoke = add(key, "revoke", run_key_revoke, "make a key worthless")
     revoke.add_argument("name")
     add(key, "list", run_key_list, "names and scopes of the keys")
+
+
+def add_retention(verbs: Any) -> None:
+    retention = add_group(verbs, "retention", "how long what people say is kept")
+    add(retention, "show", run_retention_show, "the days, and what is past them (nothing is changed)")
+    days = add(retention, "set", run_retention_set, "set the days")
+    days.add_argument("--chats", type=int, default=None, metavar="DAYS", help="a conversation after its last answer; 0: for ever")
+    days.add_argument("--events", type=int, default=None, metavar="DAYS", help="what an event says; 0: for ever")
+    held_out = "what is held out and measures goes by the same days"
+    days.add_argument("--held-out", action=argparse.BooleanOptionalAction, default=None, help=held_out)
+    add(retention, "apply", run_retention_apply, "erase what is past its days; `feilun turn --watch` does it once a day")
+
+
+def run_retention_show(options: argparse.Namespace) -> int:
+    from feilun.store import Store
+    from feilun.turn import retention
+
+    with Store.open(options.home) as store:
+        kept = retention.kept_for(store)
+        print(retention.told_kept(kept))
+        print("\n".join(retention.told_overdue(retention.overdue(store, kept), (), dry=True)))
+    return 0
+
+
+def run_retention_set(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from feilun.store import Store
+    from feilun.turn import retention
+
+    given = {"chat_days": options.chats, "event_days": options.events, "held_out": options.held_out}
+    with Store.open(options.home) as store:
+        kept = replace(retention.kept_for(store), **{name: value for name, value in given.items() if value is not None})
+        retention.keep_for(store, kept)
+    return run_retention_show(options)
+
+
+def run_retention_apply(options: argparse.Namespace) -> int:
+    from feilun.store import Store
+    from feilun.turn import retention
+
+    with Store.open(options.home) as store:
+        found, swept = retention.apply_retention(options.home, store)
+    print("\n".join(retention.told_overdue(found, swept.entombed, dry=False)))
+    return 0
 
 
 def run_status(options: argparse.Namespace) -> int:

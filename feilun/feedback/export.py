@@ -27,7 +27,7 @@ def artifacts_to_rebuild(home: Path, event_ids: Iterable[str]) -> list[Artifact]
     """Every artifact that an event went into: lessons that name it, whatever was erased before, and all that was made from those."""
     wanted = set(event_ids)
     everything = [artifact for kind in KINDS for artifact in list_artifacts(home, kind)]
-    roots = (a for a in everything if "tombstone" in a.manifest or not wanted.isdisjoint(a.manifest["counts"].get("events", ())))
+    roots = (a for a in everything if _is_grave(a) or not wanted.isdisjoint(a.manifest["counts"].get("events", ())))
     found = {_ref(a): a for a in roots}
     grew = bool(found)
     while grew:
@@ -35,6 +35,12 @@ def artifacts_to_rebuild(home: Path, event_ids: Iterable[str]) -> list[Artifact]
         found |= made_from
         grew = bool(made_from)
     return list(found.values())
+
+
+def _is_grave(artifact: Artifact) -> bool:
+    """Erased because somebody asked for it; what only grew too old is to be unlearned by nobody."""
+    grave = artifact.manifest.get("tombstone")
+    return grave is not None and not grave.get("expired")
 
 
 def _ref(artifact: Artifact) -> str:

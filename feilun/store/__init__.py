@@ -8,6 +8,7 @@ from feilun.store.identity import OWNER, address_of, parts_of, principal_of, roo
 from feilun.store.keys import new_secret
 from feilun.store.replies import Reply
 from feilun.store.rows import (
+    EXPIRED,
     Answered,
     ChampionRow,
     CompletionRecord,
@@ -24,6 +25,8 @@ from feilun.store.rows import (
     NewKey,
     NotFound,
     NotYours,
+    OldEvent,
+    OldThread,
     ShownMessage,
     Sibling,
     Standing,
@@ -38,6 +41,7 @@ from feilun.store.store import Store
 
 __all__ = [
     "ENGINE_NAME",
+    "EXPIRED",
     "OWNER",
     "Answered",
     "ChampionRow",
@@ -56,6 +60,8 @@ __all__ = [
     "NewKey",
     "NotFound",
     "NotYours",
+    "OldEvent",
+    "OldThread",
     "Reply",
     "ShownMessage",
     "Sibling",

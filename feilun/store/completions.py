@@ -115,6 +115,12 @@ def by_id(connection: sa.Connection, completion_id: str) -> CompletionRecord | N
     )
 
 
+def of_principal(connection: sa.Connection, principal: str) -> list[CompletionRecord]:
+    mine = sa.select(completions.c.id).where(completions.c.principal == principal, completions.c.erased == 0)
+    ids = list(connection.execute(mine.order_by(completions.c.started, completions.c.id)).scalars())
+    return [found for completion_id in ids if (found := by_id(connection, completion_id)) is not None]
+
+
 def nodes(connection: sa.Connection, addresses: Iterable[str]) -> dict[str, Node]:
     """The named messages and all their ancestors."""
     found: dict[str, Node] = {}

@@ -1,14 +1,15 @@
 """Forgetting a person: content goes, ids stay, so that whatever was made from it can be found and rebuilt."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from feilun.store import drafts, search
+from feilun.store.completions import IN_CHUNK
 from feilun.store.identity import root_address, subject_of, text_of, thread_hash, uuid7
-from feilun.store.rows import WHOLE, Erasure, NotFound
+from feilun.store.rows import EXPIRED, WHOLE, Erasure, NotFound, OldEvent, OldThread
 from feilun.store.schema import choices, completions, erasures, events, messages
 from feilun.store.schema import drafts as drafts_table
 
@@ -16,14 +17,14 @@ from feilun.store.schema import drafts as drafts_table
 def forget(connection: sa.Connection, principal: str) -> Erasure:
     """Erases what stands under the principal; the answer also names what earlier erasures of it emptied."""
     mine = completions.c.principal == principal
-    _empty(connection, principal, WHOLE, mine, events.c.principal == principal, messages.c.principal == principal)
+    _empty(connection, subject_of(principal), WHOLE, mine, events.c.principal == principal, messages.c.principal == principal)
     search.forget(connection, principal)
     drafts.forget(connection, principal)
     return _joined(connection, subject_of(principal))
 
 
-def forget_thread(connection: sa.Connection, principal: str, thread_id: str) -> None:
-    """Erases one conversation of a principal, and what they said about its answers. Raises NotFound."""
+def forget_thread(connection: sa.Connection, principal: str, thread_id: str, subject: str = "") -> None:
+    """Erases one conversation of a principal, and what they said about its answers. Raises NotFound. subject: in whose name."""
     mine = (completions.c.principal == principal) & (completions.c.thread_id == thread_id)
     if not connection.execute(sa.select(completions.c.id).where(mine)).first():
         raise NotFound(f"no conversation {thread_id!r}")
@@ -32,15 +33,44 @@ def forget_thread(connection: sa.Connection, principal: str, thread_id: str) -> 
     below = below.union_all(sa.select(messages.c.address).join(below, messages.c.parent == below.c.address))
     about = (events.c.principal == principal) & events.c.target_id.in_(sa.select(completions.c.id).where(mine))
     said = messages.c.address.in_(list(connection.execute(sa.select(below)).scalars()))
-    _empty(connection, principal, thread_hash(principal, thread_id), mine, about, said)
+    _empty(connection, subject or subject_of(principal), thread_hash(principal, thread_id), mine, about, said)
     search.forget(connection, principal, thread_id)
     drafts.forget(connection, principal, thread_id)
+
+
+def old_threads(connection: sa.Connection, before: float) -> list[OldThread]:
+    """Conversations whose newest answer ended earlier and in which nothing is being written, the oldest first."""
+    at = sa.func.max(completions.c.finished)
+    place = (completions.c.principal, completions.c.thread_id)
+    found = sa.select(*place, at.label("at")).where(completions.c.erased == 0).group_by(*place).having(at < before)
+    busy = {(row.principal, row.thread_id) for row in connection.execute(sa.select(drafts_table.c.principal, drafts_table.c.thread_id))}
+    rows = (OldThread(*row) for row in connection.execute(found.order_by(at)))
+    return [row for row in rows if (row.principal, row.thread_id) not in busy]
+
+
+def old_events(connection: sa.Connection, before: float) -> list[OldEvent]:
+    """Events that came earlier and still say something, with the conversation they are about."""
+    joined = events.join(completions, completions.c.id == events.c.target_id)
+    columns = (events.c.id, events.c.principal, completions.c.thread_id, events.c.at)
+    wanted = sa.select(*columns).select_from(joined).where(events.c.at < before, events.c.erased == 0).order_by(events.c.seq)
+    return [OldEvent(*row) for row in connection.execute(wanted)]
+
+
+def expire(connection: sa.Connection, threads: Iterable[OldThread], event_ids: Iterable[str]) -> None:
+    """Erase what was kept for its time. What was made of it is no longer to be read either, but nobody asked to be unlearned."""
+    for thread in threads:
+        forget_thread(connection, thread.principal, thread.thread_id, subject=EXPIRED)
+    ids = list(event_ids)
+    for start in range(0, len(ids), IN_CHUNK):
+        some = ids[start : start + IN_CHUNK]
+        _empty(connection, EXPIRED, WHOLE, sa.false(), events.c.id.in_(some), sa.false())
+        search.forget_events(connection, some)
 
 
 Which = sa.ColumnElement[bool]
 
 
-def _empty(connection: sa.Connection, principal: str, thread: str, mine: Which, about: Which, said: Which) -> None:
+def _empty(connection: sa.Connection, subject: str, thread: str, mine: Which, about: Which, said: Which) -> None:
     """Blank these completions and events, delete these messages, and leave a row that names what was emptied."""
     event_ids = list(connection.execute(sa.select(events.c.id).where(about).order_by(events.c.seq)).scalars())
     wanted = sa.select(completions.c.id).where(mine)
@@ -56,7 +86,7 @@ def _empty(connection: sa.Connection, principal: str, thread: str, mine: Which, 
     blank: dict[str, Any] = {"principal": nobody, "end_user": None, "thread_id": "", "parent": "", "params": {}, "erased": 1}
     connection.execute(completions.update().where(mine).values(blank))
     row = {
-        "id": uuid7(), "subject_hash": subject_of(principal), "thread_hash": thread, "event_ids": event_ids,
+        "id": uuid7(), "subject_hash": subject, "thread_hash": thread, "event_ids": event_ids,
         "completion_ids": completion_ids, "at": time.time(),
     }  # fmt: skip
     connection.execute(erasures.insert().values(row))

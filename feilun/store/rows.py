@@ -13,6 +13,7 @@ StepStatus = Literal["pending", "running", "done", "failed"]
 
 KINDS = ("thumb", "edit", "choice", "comment", "report", "implicit")
 REASONS = ("wrong", "language", "too_long", "too_short", "style", "unsafe", "made_up", "other")
+EXPIRED = "expired"  # the subject of an erasure by age, which nobody asked for
 WHOLE = ""  # the thread of an erasure that is about everything of a principal
 SCOPES = ("chat", "feedback", "assert_end_user", "exam")
 
@@ -217,6 +218,19 @@ class Erasure:
         """Whether what this principal began then, in this conversation, went with it."""
         about = self.thread in (WHOLE, thread_hash(principal, thread_id))
         return about and self.subject == subject_of(principal) and started <= self.at
+
+
+class OldThread(NamedTuple):
+    principal: str
+    thread_id: str
+    at: float
+
+
+class OldEvent(NamedTuple):
+    id: str
+    principal: str
+    thread_id: str
+    at: float
 
 
 class ThreadRow(NamedTuple):

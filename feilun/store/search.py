@@ -150,6 +150,12 @@ def forget(connection: sa.Connection, principal: str, thread_id: str | None = No
     connection.execute(sa.text("INSERT INTO passages (passages) VALUES ('optimize')"))
 
 
+def forget_events(connection: sa.Connection, event_ids: Collection[str]) -> None:
+    """Take out what these edits brought."""
+    connection.execute(passages.delete().where(passages.c.event_id.in_(list(event_ids))))
+    connection.execute(sa.text("INSERT INTO passages (passages) VALUES ('optimize')"))
+
+
 def rebuild(connection: sa.Connection) -> None:
     """Fill the index from what stands in the tables."""
     connection.execute(passages.delete())

@@ -35,6 +35,8 @@ from feilun.store.rows import (
     Hit,
     KeyRow,
     NewKey,
+    OldEvent,
+    OldThread,
     Thread,
     ThreadRow,
     TurnRow,
@@ -93,6 +95,10 @@ class Store:
     def completion(self, completion_id: str) -> CompletionRecord | None:
         """None when unknown or erased."""
         return self._database.read(lambda c: completions.by_id(c, completion_id))
+
+    def completions_of(self, principal: str) -> list[CompletionRecord]:
+        """Every answer of a principal, oldest first."""
+        return self._database.read(lambda c: completions.of_principal(c, principal))
 
     # answers being written
     def save_draft(self, record: CompletionRecord) -> None:
@@ -280,6 +286,20 @@ class Store:
         erased = self._database.write(lambda c: erasure.forget(c, principal))
         self._database.shed_old_pages()
         return erased
+
+    def old_threads(self, before: float) -> list[OldThread]:
+        """Conversations in which nothing was said since then."""
+        return self._database.read(lambda c: erasure.old_threads(c, before))
+
+    def old_events(self, before: float) -> list[OldEvent]:
+        """Events from before then that still say something."""
+        return self._database.read(lambda c: erasure.old_events(c, before))
+
+    def expire(self, threads: Sequence[OldThread], event_ids: Sequence[str]) -> None:
+        """Empty these as `forget` does, because their time is over."""
+        if threads or event_ids:
+            self._database.write(lambda c: erasure.expire(c, threads, event_ids))
+            self._database.shed_old_pages()
 
     def erasures(self) -> Sequence[Erasure]:
         """Every erasure, oldest first."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from feilun.artifacts import entomb, find, lineage
 from feilun.config import TurnSettings, rebuild
 from feilun.feedback import artifacts_to_rebuild, rater_hash
-from feilun.store import Store, TurnRow
+from feilun.store import EXPIRED, Store, TurnRow
 from feilun.turn.sweep import LEARNED, Swept, prune_imported, ref_of, sweep
 from feilun.turn.wheel import Command, Progress, TurnResult, abandon, run_turn
 from feilun.types import UserError
@@ -77,13 +77,18 @@ def forget(home: Path, who: str) -> Forgotten:
         return Forgotten(principals, *counts, replaced, swept)
 
 
+def asked_to_forget(store: Store) -> frozenset[str]:
+    """Every event that somebody asked to have erased."""
+    return frozenset(event_id for erasure in store.erasures() if erasure.subject != EXPIRED for event_id in erasure.event_ids)
+
+
 def proof_of(home: Path, store: Store, model: str) -> Proof:
     """What can be known from manifests alone; every file that a manifest names is held by its hash."""
-    erased = frozenset(event_id for erasure in store.erasures() for event_id in erasure.event_ids)
+    erased = asked_to_forget(store)
     line = lineage(home, find(home, model, "models", erased_too=True))
     lessons = [artifact for artifact in line if artifact.kind == "lessons"]
     events = {event for artifact in lessons for event in artifact.manifest["counts"].get("events", ())}
-    graves = tuple(ref_of(artifact) for artifact in line if "tombstone" in artifact.manifest)
+    graves = tuple(ref_of(a) for a in line if "tombstone" in a.manifest and not a.manifest["tombstone"].get("expired"))
     return Proof(ref_of(line[0]), len(lessons), len(events), tuple(sorted(events & erased)), graves)
 
 
@@ -152,7 +157,7 @@ def _entomb(home: Path, store: Store) -> tuple[tuple[str, ...], tuple[str, ...]]
     learned, champion = sweep(home, store).models, store.champion()
     if champion is not None and champion.model in learned:
         return (), learned
-    erased = frozenset(event_id for erasure in store.erasures() for event_id in erasure.event_ids)
+    erased = asked_to_forget(store)
     for artifact in artifacts_to_rebuild(home, erased):
         if artifact.kind in ("models", "exams"):
             # What such a model said in an exam may be what it was taught; the figures of the exam are in the receipts.

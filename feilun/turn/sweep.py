@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from feilun.artifacts import Artifact, draft, entomb, list_artifacts, read_json, read_rows, redact, write_rows
 from feilun.feedback import artifacts_to_rebuild
-from feilun.store import Store
+from feilun.store import EXPIRED, Store
 
 __all__ = ["LEARNED", "Swept", "prune_imported", "ref_of", "sweep", "sweep_if_owed"]
 
@@ -43,15 +43,18 @@ def sweep_if_owed(home: Path, store: Store) -> Swept:
 def sweep(home: Path, store: Store) -> Swept:
     """Take out of the home's artifacts what was erased in the store; models stay, but only the champion may still answer."""
     epoch = store.erasure_epoch()
-    erased = frozenset(event_id for erasure in store.erasures() for event_id in erasure.event_ids)
+    erasures = store.erasures()
+    erased = frozenset(event_id for erasure in erasures for event_id in erasure.event_ids)
+    asked = frozenset(event_id for erasure in erasures if erasure.subject != EXPIRED for event_id in erasure.event_ids)
     entombed, blanked, models = [], [], []
+    unlearn = {ref_of(artifact) for artifact in artifacts_to_rebuild(home, asked)}
     touched = artifacts_to_rebuild(home, erased)
     for artifact in touched:
         ref, is_grave = ref_of(artifact), "tombstone" in artifact.manifest
         if artifact.kind == "models":
-            models += [] if is_grave else [ref]
+            models += [ref] if ref in unlearn and not is_grave else []
         elif is_grave or artifact.kind == "lessons" or _asks_lessons(artifact):
-            entomb(artifact, {"why": "it held what was erased"})
+            entomb(artifact, {"why": "it held what was erased"} if ref in unlearn else {"why": "its time is over", "expired": True})
             entombed += [] if is_grave else [ref]
         elif artifact.kind == "runs" and _blank(artifact, erased):
             blanked.append(ref)

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from feilun.config import TurnSettings, rebuild
 from feilun.store import Store, StoreError, StoreUnavailable, TurnRow
+from feilun.turn.retention import apply_retention, is_due
 from feilun.turn.settings import owner_settings
+from feilun.turn.sweep import sweep_if_owed
 from feilun.turn.wheel import Command, TurnRunning, abandon, run_turn
 from feilun.types import UserError
 
@@ -99,6 +101,9 @@ class Watcher:
             if turn.plan.get("request"):
                 self.go_on(turn)
             return
+        sweep_if_owed(self.home, self.store)
+        if is_due(self.store):
+            apply_retention(self.home, self.store)
         asked = self.store.asked_turn()
         if asked is not None:
             self.request = str(asked["id"])
