@@ -120,6 +120,12 @@ def make_receipt(person: Person) -> dict[str, str]:
     return {"receipt": ref.removeprefix("runs/")}
 
 
+def make_turn(person: Person) -> dict[str, str]:
+    turn = person.house.store.start_turn({"name": f"turn-{next(numbers)}"})
+    person.house.store.finish_turn(turn, "refused", "for the matrix")
+    return {"turn": turn}
+
+
 def make_chart(person: Person) -> dict[str, str]:
     make_exam(person.house.home, person.house.first, "final", 0.5)
     return {"chart": "exam-number_hard"}
@@ -129,7 +135,7 @@ MAKERS: dict[str, Callable[[Person], dict[str, str]]] = {
     **dict.fromkeys(("thread", "question", "address", "completion", "ended"), make_thread),
     "winner": make_sibling, "sibling": make_sibling, "event": make_event, "edited": make_event, "running": make_running,
     "engine": make_engine,
-    "receipt": make_receipt, "chart": make_chart, "model": lambda person: {"model": person.house.first},
+    "receipt": make_receipt, "turn": make_turn, "chart": make_chart, "model": lambda person: {"model": person.house.first},
     "new engine": lambda person: {"new engine": f"engine-{next(numbers)}"}, "file": lambda person: {"file": "app.css"},
 }  # fmt: skip
 

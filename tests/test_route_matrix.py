@@ -124,6 +124,7 @@ ROWS: dict[tuple[str, str, str], Row] = {
     ("PATCH", "/api/engines/{name}", ""): Row(who=OWNER, slots={"name": "engine"}, call=lambda ids: {"json": {"teach": True}}),
     ("DELETE", "/api/engines/{name}", ""): Row(who=OWNER, slots={"name": "engine"}, ok=frozenset({204}), destroys=True),
     ("GET", "/api/turn", ""): Row(who=OWNER),
+    ("GET", "/api/turns/{name}/account", ""): Row(who=OWNER, slots={"name": "turn"}),
     ("POST", "/api/turn", ""): Row(who=OWNER, ok=frozenset({503})),
     ("POST", "/api/rollback", ""): Row(who=OWNER, call=lambda ids: {"json": {}}, ok=frozenset({409})),
 }

@@ -9,8 +9,9 @@ from feilun.types import UserError
 
 def add_home(verbs: Any) -> None:
     add(verbs, "status", run_status, "what is in the home")
-    show = add(verbs, "show", run_show, "an artifact and everything that made it")
-    show.add_argument("ref")
+    show = add(verbs, "show", run_show, "an artifact and everything that made it, or a turn in plain words")
+    show.add_argument("ref", help="name@hash, champion, candidate, or the name of a turn")
+    show.add_argument("--lang", default="en", help="of a turn's account: zh or en (default: en)")
     verify = add(verbs, "verify", run_verify, "compare artifacts with their manifests")
     verify.add_argument("ref", nargs="?", default=None)
     forget = add(verbs, "forget", run_forget, "erase what somebody said, and what was made of it")
@@ -83,9 +84,24 @@ def run_show(options: argparse.Namespace) -> int:
     from feilun.artifacts import find
     from feilun.status import describe_artifact
 
+    if account := told_turn(options):
+        print(account, end="")
+        return 0
     ref = model_ref(options.home, options.ref)
     print("\n".join(describe_artifact(options.home, find(options.home, ref, erased_too=True))))
     return 0
+
+
+def told_turn(options: argparse.Namespace) -> str:
+    """The account of the turn that was named; empty where the word names none."""
+    from feilun.feedback.account import account_of
+    from feilun.store import Store
+
+    if "@" in options.ref or not (options.home / "feilun.db").exists():
+        return ""
+    with Store.open(options.home) as store:
+        named = [turn for turn in store.turns() if options.ref in (turn.id, turn.plan.get("name"))]
+    return account_of(options.home, named[-1], options.lang) if named else ""
 
 
 def run_verify(options: argparse.Namespace) -> int:

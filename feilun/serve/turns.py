@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
+from feilun.feedback.account import LANGUAGES, account_of
 from feilun.feedback.owner import TAUGHT, is_owner_turn, owner_lessons
 from feilun.serve import wire
 from feilun.serve.archive import artifact_of, json_of
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.errors import ApiError
-from feilun.serve.product import PROGRESS_NOTE
+from feilun.serve.product import PROGRESS_NOTE, language_of
 from feilun.serve.state import State, state_of
 from feilun.store import Conflict, NotFound, Store, StoreUnavailable, TurnRow
 
@@ -39,6 +40,19 @@ CACHED = ("owner_lessons", "last_turn")
 async def get_turn(request: Request, _owner: Owner) -> JSONResponse:
     overview = await asyncio.to_thread(turn_overview, state_of(request), request.app.state)
     return JSONResponse(overview, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/api/turns/{name}/account")
+async def get_account(name: str, request: Request, _owner: Owner, lang: str = "") -> PlainTextResponse:
+    """A turn in plain words, as Markdown, by its id or its name."""
+    state, language = state_of(request), lang or language_of(request)
+    found = await asyncio.to_thread(lambda: [turn for turn in state.store.turns() if name in (turn.id, turn.plan.get("name"))])
+    if not found:
+        raise ApiError(404, f"there is no turn {name!r}", code="not_found")
+    if language not in LANGUAGES:
+        raise ApiError(400, f"lang={language!r} is not spoken here; allowed: {', '.join(LANGUAGES)}", param="lang", code="invalid_value")
+    text = await asyncio.to_thread(account_of, state.home, found[-1], language)
+    return PlainTextResponse(text, media_type="text/markdown; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 
 @router.post("/api/turn")

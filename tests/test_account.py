@@ -1,0 +1,56 @@
+"""A turn in plain words."""
+
+import pytest
+from owner_house import NO_EXAMS, SETTINGS, correct, drill, make_home, owner_turn
+
+from feilun.cli import main
+from feilun.feedback.account import account_of
+from feilun.store import Store
+from feilun.turn.forget import forget
+from feilun.types import UserError
+
+
+def account(home, language, number=-1):
+    with Store.open(home) as store:
+        return account_of(home, store.turns()[number], language)
+
+
+def test_a_turn_says_what_was_learnt_and_what_became_of_it(home, capsys):
+    make_home(home)
+    correct(home, "what is the capital of the moon?", "there is none, my friend")
+    assert owner_turn(home, NO_EXAMS).verdict == "promoted"
+    said = account(home, "en")
+    assert said.startswith("# turn-1: the new model answers now\n\n## What was learnt\n\nLessons: 1; comparisons: 1; people: 1; acts of")
+    assert "Of these: 1 edit." in said
+    assert "Of 1 corrections that were asked, 1 are answered as taught." in said
+    assert "- taught: 0.0% → 100.0% (" in said
+    assert "moon" not in said
+    chinese = account(home, "zh")
+    assert chinese.startswith("# turn-1: 新模型现在开始回答\n\n## 学到了什么\n\n1 条教材、1 组比较，来自 1 个人的 1 次反馈。")
+    assert main(["--home", str(home), "show", "turn-1", "--lang", "zh"]) == 0
+    assert capsys.readouterr().out == chinese
+    with pytest.raises(UserError, match="zh, en"):
+        account(home, "fr")
+    # A person's words are in none of it, and what it was made from may go.
+    forget(home, "owner")
+    assert "The lessons of this turn were erased since" in account(home, "en")
+    assert "- taught: 0.0% → 100.0% (" in account(home, "en")
+
+
+def test_a_refusal_says_why(home):
+    make_home(home)
+    correct(home, "which?", "this one here")
+    drill(home, candidate={"number_near": 0.2})
+    assert owner_turn(home, SETTINGS).verdict == "refused"
+    said = account(home, "en")
+    assert said.startswith("# turn-1: the new model was refused")
+    assert "- number_near: 90.0% → 20.0%" in said
+    assert "not good enough" in said
+    assert "## Why" in said
+
+
+def test_a_turn_that_had_nothing_to_do(home):
+    make_home(home)
+    assert owner_turn(home, NO_EXAMS).verdict == "refused"
+    assert "nothing was compared" in account(home, "en")
+    assert "没有比较过什么" in account(home, "zh")
