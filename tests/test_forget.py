@@ -13,7 +13,7 @@ from serve_house import open_house, until
 
 from feilun.artifacts import draft, entomb, find, list_artifacts, read_json, read_rows, redact, verify, write_json, write_rows
 from feilun.cli import main
-from feilun.feedback import import_lessons
+from feilun.feedback import import_lessons, rater_hash
 from feilun.store import CompletionRecord, Conflict, FeedbackRequest, NotFound, Store
 from feilun.store.schema import messages
 from feilun.turn import promote
@@ -305,3 +305,14 @@ def test_lessons_from_a_file_are_told_what_takes_their_place(home):
         find(home, old.ref)
     assert f"lessons/{find(home, 'talks').ref}" == new
     assert json.loads((old.path / "manifest.json").read_text())["tombstone"]["successor"] == new
+
+
+def test_lessons_from_another_program_are_found_by_its_name_for_somebody(home):
+    make_home(home)
+    for name in ("ann", "bob"):
+        with draft(home, "lessons", f"talks-{name}", recipe={"imported": ["a.json"], "from": "openwebui"}) as work:
+            rows = [{"messages": [{"role": "user", "content": f"{name} asks"}], "rater": rater_hash(f"import:openwebui/{name}")}]
+            write_rows(work.path / "sft.jsonl", rows)
+    replaced = forget(home, "user:ann").replaced
+    assert [ref.partition("@")[0] for ref in replaced] == ["lessons/talks-ann"]
+    assert found_in(home, ["ann asks"]) == set()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from feilun.artifacts import entomb, find, lineage
 from feilun.config import TurnSettings, rebuild
-from feilun.feedback import artifacts_to_rebuild, rater_hash
+from feilun.feedback import artifacts_to_rebuild
 from feilun.store import EXPIRED, Store, TurnRow
 from feilun.turn.sweep import LEARNED, Swept, prune_imported, ref_of, sweep
 from feilun.turn.wheel import Command, Progress, TurnResult, abandon, run_turn
@@ -70,7 +70,8 @@ def forget(home: Path, who: str) -> Forgotten:
         principals = principals_of(store, who)
         words = {text for principal in principals for text in store.words_of(principal)}
         # What names no event can be found by its words alone, so it goes before them.
-        replaced = prune_imported(home, words, {rater_hash(principal) for principal in principals})
+        names = {who.removeprefix(USER), *(principal.partition("/")[2] for principal in principals)} - {""}
+        replaced = prune_imported(home, words, names)
         erased = [store.forget(principal) for principal in principals]
         swept = sweep(home, store)
         counts = (sum(len(e.event_ids) for e in erased), sum(len(e.completion_ids) for e in erased))

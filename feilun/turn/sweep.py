@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from feilun.artifacts import Artifact, draft, entomb, list_artifacts, read_json, read_rows, redact, write_rows
-from feilun.feedback import artifacts_to_rebuild
+from feilun.feedback import artifacts_to_rebuild, rater_hash
 from feilun.store import EXPIRED, Store
 
 __all__ = ["LEARNED", "Swept", "prune_imported", "ref_of", "sweep", "sweep_if_owed"]
@@ -127,16 +127,19 @@ def _texts_in(value: Any) -> set[str]:
     return {text for item in items for text in _texts_in(item)}
 
 
-def prune_imported(home: Path, words: Iterable[str], raters: Collection[str]) -> dict[str, str]:
-    """Imported lessons without the rows that hold one of these texts as a whole message, or that these raters gave: {old ref: new ref}.
+def prune_imported(home: Path, words: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """Imported lessons without the rows that hold one of these texts as a whole message, or that these people gave: {old ref: new ref}.
 
     What a file brought names no event, so it is found by its words. The old artifact is entombed and names the new one.
+    names: what the other program may have called them.
     """
     wanted = {text.strip() for text in words if len(text.strip().encode()) >= LEAST_BYTES}
     replaced = {}
     for artifact in list_artifacts(home, "lessons"):
         if "imported" in artifact.manifest["recipe"] and "tombstone" not in artifact.manifest:
             files = {path.name: read_rows(path) for path in sorted(artifact.path.glob("*.jsonl"))}
+            source = artifact.manifest["recipe"].get("from", "")
+            raters = {rater_hash(f"import:{source}/{name}") for name in names}
             kept = {name: [row for row in rows if not _is_theirs(row, wanted, raters)] for name, rows in files.items()}
             if kept != files:
                 replaced[ref_of(artifact)] = _replace(home, artifact, files, kept)
