@@ -316,7 +316,7 @@ def test_serving_has_a_watcher_and_ends_with_it(home):
     child = start(home, "--with-parent", "serve", "--port", "0", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with child, Store.open(home) as store:
         assert child.stdout.readline().startswith(b"http")
-        until(lambda: store.read_note("turn_watch"))
+        until(lambda: store.read_note("turn_watch"), 60)  # two processes start, on a machine that may have other work
         watcher = store.read_note("turn_watch")["pid"]
         assert watcher != child.pid
         child.stdin.close()
