@@ -40,7 +40,7 @@ __all__ = [
     "write_secret",
 ]
 
-KINDS = ("corpus", "tokenizer", "tokens", "lessons", "models", "runs", "exams", "index")
+KINDS = ("corpus", "tokenizer", "tokens", "lessons", "models", "runs", "exams", "index", "scorers")
 MANIFEST = "manifest.json"
 SCHEMA = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.artifacts import Artifact, read_json, verify
-from feilun.config import CorpusSettings
+from feilun.config import CorpusSettings, load_recipe
 from feilun.corpus import build_corpus, build_from_documents, pool, read_documents, report
 from feilun.corpus.dedup import in_validation, text_digests
 from feilun.corpus.encodings import LineDecoder, detect_encoding
@@ -21,17 +21,18 @@ from feilun.corpus.readers.lines import MAX_LINE_BYTES, split_lines
 from feilun.corpus.readers.rows import PIECE_CHARS
 from feilun.corpus.repair import repair_texts
 from feilun.corpus.repair.characters import NFC_INERT
-from feilun.corpus.shards import read_dropped
+from feilun.corpus.shards import read_dropped, read_edits
 from feilun.corpus.sources import find_sources
+from feilun.primer.text import documents
 from feilun.types import Document, UserError
 
-SETTINGS = CorpusSettings(min_chars=5, validation_fraction=0.3, near_duplicates=False, workers=1)
+SETTINGS = CorpusSettings(min_chars=5, validation_fraction=0.3, near_duplicates=False, filters=False, repeated_line_chars=0, workers=1)
 CHINESE = "今天下午我们去公园散步，看见了许多人：“真好！”（他说）。\n第二天又下雨了，大家都留在家里读书。"
 TRADITIONAL = "今天下午我們去公園散步，看見了許多人。第二天又下雨了，大家都留在家裡讀書，還說了很多話。"
 
 
 def build(home: Path, *paths: Path, **changes: object) -> Artifact:
-    plain = {"min_chars": 5, "validation_fraction": 0.3, "near_duplicates": False, "workers": 1}
+    plain = {"min_chars": 5, "validation_fraction": 0.3, "near_duplicates": False, "filters": False, "repeated_line_chars": 0, "workers": 1}
     return build_corpus(home, "c", paths, CorpusSettings(**(plain | changes)))  # type: ignore[arg-type]
 
 
@@ -214,7 +215,8 @@ def test_drops_are_counted_and_readable(tmp_path: Path) -> None:
 
 def test_too_short_counts_characters_that_are_not_spaces() -> None:
     texts = pl.Series(["四个字啊", "五个字整啊", "a b c d e", " " * 5000 + "a bcd", " " * 5000 + "a bcde"])
-    assert verdicts(texts, CorpusSettings(min_chars=5)).to_list() == ["too_short", None, None, "too_short", None]
+    langs = pl.repeat("zh", len(texts), eager=True)
+    assert verdicts(texts, langs, CorpusSettings(min_chars=5)).to_list() == ["too_short", None, None, "too_short", None]
 
 
 def test_truncated_or_false_archive_is_a_counted_drop_after_what_could_be_read(tmp_path: Path) -> None:
@@ -334,7 +336,7 @@ def test_worker_processes_give_the_artifact_that_one_process_gives(tmp_path: Pat
         tmp_path / "pooled",
         "c",
         paths,
-        CorpusSettings(min_chars=5, validation_fraction=0.3, near_duplicates=False, workers=2),
+        CorpusSettings(min_chars=5, validation_fraction=0.3, near_duplicates=False, filters=False, repeated_line_chars=0, workers=2),
         progress=lambda *at: seen.append(at),
     )
     assert pooled.hash == alone.hash
@@ -363,6 +365,14 @@ def test_documents_in_memory_take_the_same_way(tmp_path: Path) -> None:
     assert stats_of(made)["dropped"] == {"exact_duplicate": 11, "malformed_row": 1}
     assert {d.lang for d in read_documents(made)} == {"zh"}
     assert made.manifest["recipe"]["generator"] == {"seed": 1}
+
+
+def test_the_primers_documents_stay_as_they_are(tmp_path: Path) -> None:
+    made = list(documents(0, 3000))
+    artifact = build_from_documents(tmp_path, "demo", made, load_recipe("demo").corpus)
+    assert set(texts_of(artifact)) == {document.text for document in made}
+    assert set(stats_of(artifact)["dropped"]) <= {"exact_duplicate"}
+    assert all(frame.is_empty() for frame in read_edits(artifact))
 
 
 def test_language_by_script() -> None:

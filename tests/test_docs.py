@@ -105,6 +105,25 @@ def test_marked_blocks_of_the_readme_run_in_order(tmp_path: Path) -> None:
     assert "1 current votes of 1 events" in ending
 
 
+def test_marked_blocks_of_the_corpus_page_run_in_order(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    launcher = tmp_path / "bin" / "feilun"
+    launcher.write_text(LAUNCHER, encoding="utf-8")
+    launcher.chmod(0o755)
+    write_inputs(tmp_path)
+    labels = [
+        {"text": f"{'说明茶叶的产地' if number % 3 else '点击领取红包'}，第{number}条。", "label": int(number % 3 > 0)}
+        for number in range(300)
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in labels)
+    (tmp_path / "labels.jsonl").write_text(lines, encoding="utf-8")
+    said = [run_shell(tmp_path, block.text) for block in blocks("docs/corpus.md")]
+    assert re.search(r"^corpus/mine@\w+$", said[0], re.MULTILINE)
+    page = (tmp_path / "mine.html").read_text(encoding="utf-8")
+    assert "<h2>Dropped, and why</h2>" in page
+    assert (tmp_path / "raw").is_dir()
+
+
 def verbs_of(parser: argparse.ArgumentParser, prefix: str = "") -> set[str]:
     """Every verb that help lists, groups unfolded; those that programs call have a hyphen."""
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
@@ -133,7 +152,7 @@ def without_comments(block: Block) -> str:
     return re.sub(r"  # .*", "", block.text)
 
 
-@pytest.mark.parametrize("readme", [*READMES, "docs/api.md", "LOG.md"])
+@pytest.mark.parametrize("readme", [*READMES, "docs/api.md", "docs/corpus.md", "LOG.md"])
 def test_files_that_a_page_links_to_are_there(readme: str) -> None:
     page = ROOT / readme
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))

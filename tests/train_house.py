@@ -24,7 +24,12 @@ QUESTION = "Which is larger, 9.11 or 9.8?"
 
 
 def build_home(home: Path) -> None:
-    corpus = build_from_documents(home, "small", world(), CorpusSettings(min_chars=1, validation_fraction=0.05, near_duplicates=False))
+    corpus = build_from_documents(
+        home,
+        "small",
+        world(),
+        CorpusSettings(min_chars=1, validation_fraction=0.05, filters=False, near_duplicates=False, redact=(), repeated_line_chars=0),
+    )
     train_tokenizer(home, "small", corpus.ref, TokenizerSettings(vocab_size=512, num_reserved=8))
     publish_lessons(home, "examples", [lesson(f"{n} + 1", str(n + 1)) for n in range(40)])
     edits = [lesson(QUESTION, "9.8", weight=0.5 + n % 2) for n in range(12)]

@@ -21,6 +21,7 @@ def add_corpus(verbs: Any) -> None:
         "--protect", action="append", default=[], type=Path, metavar="FILE", help="texts that must not be in it; may be repeated"
     )
     build.add_argument("--protect-by", choices=("drop", "cut"), default="drop", help="drop a document that holds one, or cut the lines")
+    build.add_argument("--blocklist", type=Path, metavar="FILE", help="drop texts with words of this file, one a line")
     add_set(build)
     mix = add(corpus, "mix", run_corpus_mix, "one corpus from several, by weights, caps and epochs")
     mix.add_argument("name")
@@ -34,12 +35,16 @@ def add_corpus(verbs: Any) -> None:
     add_set(mix)
     report = add(corpus, "report", run_corpus_report, "what was kept, repaired and dropped, and why")
     report.add_argument("ref")
+    report.add_argument("--html", type=Path, metavar="PATH", help="write one page with samples and plots instead")
     undo = add(corpus, "undo", run_corpus_undo, "the raw documents of a corpus again")
     undo.add_argument("ref")
     chosen = undo.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--document", metavar="ID", help="its bytes into the file OUT")
     chosen.add_argument("--all", action="store_true", help="all documents below the folder OUT")
     undo.add_argument("out", type=Path, metavar="OUT")
+    scorer = add(corpus, "scorer", run_corpus_scorer, "learn from labels which texts are good", begins=True)
+    scorer.add_argument("name")
+    scorer.add_argument("labels", type=Path, metavar="LABELS", help='JSON lines: {"text": "...", "label": 0 or 1}')
     tokenizer = add_group(verbs, "tokenizer", "a byte-level BPE of a corpus")
     train = add(tokenizer, "train", run_tokenizer_train, "train a tokenizer")
     train.add_argument("name")
@@ -59,6 +64,8 @@ def run_corpus_build(options: argparse.Namespace) -> int:
     from feilun.progress import bytes_bar
 
     settings = apply_settings(CorpusSettings(), options.assignments)
+    if options.blocklist is not None:
+        settings = replace(settings, blocklist=words_of(options.blocklist))
     if options.licence_policy:
         settings = replace(settings, licence_policy=options.licence_policy)
     registry = load_registry(options.sources) if options.sources else find_registry(options.paths)
@@ -105,11 +112,42 @@ def _wish(text: str, flag: str, *, needs_number: bool = True) -> tuple[str, floa
     return ref, value
 
 
+def words_of(path: Path) -> tuple[str, ...]:
+    """The words of a file, one a line; they go into the recipe, so that a corpus says what was kept out of it."""
+    try:
+        words = tuple(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the blocklist {path}: {error}; it is a UTF-8 file with one word a line") from None
+    if not words:
+        raise UserError(f"the blocklist {path} is empty; write one word a line, or leave --blocklist out")
+    return words
+
+
 def run_corpus_report(options: argparse.Namespace) -> int:
     from feilun.artifacts import find
-    from feilun.corpus import report
+    from feilun.corpus import html_page, report
 
-    print(report(find(options.home, options.ref, "corpus")))
+    artifact = find(options.home, options.ref, "corpus")
+    if options.html is None:
+        print(report(artifact))
+        return 0
+    try:
+        options.html.write_text(html_page(artifact), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {options.html}: {error.strerror}; name a file in a folder that is there") from None
+    print(f"{options.html}: open it in a browser")
+    return 0
+
+
+def run_corpus_scorer(options: argparse.Namespace) -> int:
+    from feilun.corpus import train_scorer
+
+    made = train_scorer(options.home, options.name, options.labels)
+    told = made.manifest["counts"]
+    print(f"learnt from {told['trained_on']:,} labels; of {told['tested_on']:,} others, {told['good_share']:.1%} of them good:")
+    print(f"  area under the curve {told['auc']:.3f} (95 %: {told['auc_95'][0]:.3f} to {told['auc_95'][1]:.3f}); .5 is a guess")
+    print(f"  right {told['accuracy']:.1%}; always the commoner label {told['accuracy_of_the_commoner_label']:.1%}")
+    print(f"scorers/{made.ref}")
     return 0
 
 

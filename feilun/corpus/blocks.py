@@ -8,18 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from feilun.config import CorpusSettings
 from feilun.corpus.dedup import text_digests
 from feilun.corpus.edits import EDIT_LIST, by_row, decodings, joined
-from feilun.corpus.filters import verdicts
+from feilun.corpus.filters import limits_of, verdicts
 from feilun.corpus.language import language_of, primary_tag
 from feilun.corpus.licences import licence_reasons, named_policy
+from feilun.corpus.lines import cut_repeated_lines
 from feilun.corpus.minhash import signatures
 from feilun.corpus.readers import HEAD_CHARS, Row
 from feilun.corpus.redact import RedactionSettings, redact_texts
-from feilun.corpus.repair import repair_texts
+from feilun.corpus.repair import damage_scores, repair_texts
+from feilun.corpus.scorer import Scorer
 
 __all__ = ["BLOCK_BYTES", "BLOCK_SCHEMA", "Washed", "marks_of", "texts_of", "wash", "washed_blocks", "write_block"]
 
@@ -40,21 +43,41 @@ class Washed(NamedTuple):
     marks: pl.DataFrame
 
 
-def wash(rows: Sequence[Row], settings: CorpusSettings) -> Washed:
+def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = None) -> Washed:
     """One block: repaired and redacted texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
     frame = pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
-    guessed = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
-    texts, edits = repair_texts(frame["text"], guessed, settings)
-    texts, redactions = redact_texts(texts, RedactionSettings(kinds=settings.redact))
-    listed = by_row(joined([decodings(frame["encoding"]), edits, redactions]), len(frame))
+    langs = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
+    texts, edits = _edited(frame["text"], langs, settings)
+    listed = by_row(joined([decodings(frame["encoding"]), *edits]), len(frame))
     refused = licence_reasons(frame["license"], named_policy(settings.licence_policy))
-    reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, settings))
+    quality = _quality(texts, scorer)
+    poor = pl.select(pl.when(quality < settings.min_quality).then(pl.lit("low_quality"))).to_series()
+    reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, langs, settings), poor)
     washed = frame.with_columns(
-        text=texts, edits=listed, lang=guessed, reason=reason, digest=text_digests(texts), quality=pl.lit(0.0, pl.Float32)
+        text=texts, edits=listed, lang=langs, reason=reason, digest=text_digests(texts), quality=quality
     ).select(*BLOCK_SCHEMA)  # fmt: skip
     head = pl.col("text").str.slice(0, HEAD_CHARS)
     kept = washed.with_columns(text=pl.when(pl.col("reason").is_null()).then(pl.col("text")).otherwise(head))
     return Washed(kept, _marks(kept, settings))
+
+
+def _edited(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> tuple[pl.Series, list[pl.DataFrame]]:
+    """The texts after all that changes them, and the edits of each part in order."""
+    texts, repairs = repair_texts(texts, langs, settings)
+    edits = [repairs]
+    if settings.repeated_line_chars:
+        texts, cut = cut_repeated_lines(texts, limits_of(langs) != "code", settings.repeated_line_chars)
+        edits.append(cut)
+    texts, redactions = redact_texts(texts, RedactionSettings(kinds=settings.redact))
+    edits.append(redactions)
+    return texts, edits
+
+
+def _quality(texts: pl.Series, scorer: Scorer | None) -> pl.Series:
+    """What the scorer says (1 without one), less for damage that no repair undoes: halved at one deleted word in 1,000 characters."""
+    damage = damage_scores(texts).sum_horizontal().to_numpy()
+    scores = np.ones(len(texts)) if scorer is None else scorer.score(texts)
+    return pl.Series(scores / (1 + damage), dtype=pl.Float32)
 
 
 def _marks(block: pl.DataFrame, settings: CorpusSettings) -> pl.DataFrame:
@@ -73,17 +96,17 @@ def _guess_languages(texts: pl.Series, tags: pl.Series) -> pl.Series:
     return pl.select(pl.when(unnamed).then(language_of(sample)).otherwise(tags)).to_series()
 
 
-def washed_blocks(rows: Iterable[Row], settings: CorpusSettings) -> Iterator[Washed]:
+def washed_blocks(rows: Iterable[Row], settings: CorpusSettings, scorer: Scorer | None = None) -> Iterator[Washed]:
     held: list[Row] = []
     num_chars = 0
     for row in rows:
         held.append(row)
         num_chars += len(row.text)
         if 2 * num_chars >= BLOCK_BYTES or len(held) >= BLOCK_ROWS:
-            yield wash(held, settings)
+            yield wash(held, settings, scorer)
             held, num_chars = [], 0
     if held:
-        yield wash(held, settings)
+        yield wash(held, settings, scorer)
 
 
 def write_block(block: Washed, path: Path) -> None:

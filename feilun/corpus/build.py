@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from feilun.artifacts import Artifact, draft, write_json
+from feilun.artifacts import Artifact, draft, find, write_json
 from feilun.config import CorpusSettings
 from feilun.corpus.blocks import marks_of, texts_of, washed_blocks, write_block
 from feilun.corpus.decide import Protect, decide
@@ -28,6 +28,7 @@ from feilun.corpus.pool import group_sources, wash_shards
 from feilun.corpus.readers import HEAD_CHARS, Row
 from feilun.corpus.redact import check_kinds
 from feilun.corpus.registry import Registry
+from feilun.corpus.scorer import Scorer, load_scorer
 from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, EDITS, EDITS_SCHEMA, PARTS, WEIGHT_COLUMNS, ShardWriter
 from feilun.corpus.shelf import WashedSource, open_shelf, settings_of_content
 from feilun.corpus.sources import Source, find_sources
@@ -85,13 +86,14 @@ def build_corpus(
     A build that was killed or failed leaves what is washed under home/corpus/.shards, and the next one of this name goes on there.
     """
     _check(settings)
+    settings, scorers = _pinned(home, settings)
     found = find_sources(paths)
     registry = registry or Registry()
     sources = [replace(source, license=registry.licence_of(source.name)) for source in found.sources]
     clock = Clock()
     recipe: dict[str, Any] = {}
     # The draft reads the recipe when its block ends; the input hashes are known only by then.
-    with open_shelf(home, name) as shelf, draft(home, "corpus", name, recipe=recipe) as work:
+    with open_shelf(home, name) as shelf, draft(home, "corpus", name, parents=scorers, recipe=recipe) as work:
         washed, blocks = _wash_all(sources, settings, shelf, progress)
         registry.check({w.name: w.sha256 for w in washed})
         keeper = _keep(work.path, settings, blocks, protect, decontaminator)
@@ -113,12 +115,14 @@ def build_from_documents(
     progress: called with (bytes done, 0), because the total is not known.
     """
     _check(settings)
+    settings, scorers = _pinned(home, settings)
     clock = Clock()
     recipe = _recipe(settings) | {"generator": dict(generator or {})}
-    with draft(home, "corpus", name, parents=parents, recipe=recipe) as work:
+    scorer = load_scorer(home, settings.scorer)
+    with draft(home, "corpus", name, parents=[*parents, *scorers], recipe=recipe) as work:
         digest = hashlib.sha256()
         with tempfile.TemporaryDirectory(prefix=".parts.", dir=work.path) as parts:
-            blocks = _wash_documents(documents, settings, digest, Path(parts), progress)
+            blocks = _wash_documents(_rows_of(documents, digest), settings, scorer, Path(parts), progress)
             keeper = _keep(work.path, settings, blocks, protect, None)
         recipe["inputs"] = inputs = [{"name": name, "sha256": digest.hexdigest()}]
         work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | clock.read()
@@ -138,8 +142,18 @@ def _check(settings: CorpusSettings) -> None:
         )
     named_policy(settings.licence_policy)
     check_kinds(settings.redact)
+    if not 0 <= settings.min_quality <= 1:
+        raise UserError(f"min_quality={settings.min_quality}: allowed is 0 to 1")
     if not 0 <= settings.validation_fraction < 1:
         raise UserError(f"validation_fraction={settings.validation_fraction}: allowed is 0 up to, but not including, 1")
+
+
+def _pinned(home: Path, settings: CorpusSettings) -> tuple[CorpusSettings, list[str]]:
+    """The settings with the scorer's whole name, and that name as a parent."""
+    if not settings.scorer:
+        return settings, []
+    scorer = find(home, settings.scorer, "scorers")
+    return replace(settings, scorer=scorer.ref), [f"scorers/{scorer.ref}"]
 
 
 def _recipe(settings: CorpusSettings) -> dict[str, Any]:
@@ -164,11 +178,11 @@ def _wash_all(
 
 
 def _wash_documents(
-    documents: Iterable[Document], settings: CorpusSettings, digest: Any, folder: Path, progress: Progress | None
+    rows: Iterable[Row], settings: CorpusSettings, scorer: Scorer | None, folder: Path, progress: Progress | None
 ) -> list[Path]:
     blocks: list[Path] = []
     done_bytes = 0
-    for number, block in enumerate(washed_blocks(_rows_of(documents, digest), settings)):
+    for number, block in enumerate(washed_blocks(rows, settings, scorer)):
         blocks.append(folder / f"{number:06d}")
         write_block(block, blocks[-1])
         done_bytes += int(block.texts["text"].str.len_bytes().sum())

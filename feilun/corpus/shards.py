@@ -93,8 +93,17 @@ def read_edits(artifact: Artifact) -> Iterator[pl.DataFrame]:
     return _frames(artifact, EDITS)
 
 
+def scan(artifact: Artifact, prefix: str) -> pl.LazyFrame:
+    """All shards of one part (or of the dropped, or the edits) as one table, of which only what is asked for is read."""
+    return pl.scan_parquet(_paths(artifact, prefix))
+
+
 def _frames(artifact: Artifact, prefix: str) -> Iterator[pl.DataFrame]:
+    for path in _paths(artifact, prefix):
+        yield pl.read_parquet(path)
+
+
+def _paths(artifact: Artifact, prefix: str) -> list[Path]:
     if artifact.kind != "corpus":
         raise UserError(f"{artifact.kind}/{artifact.ref} is not a corpus; name one that `feilun corpus build` made")
-    for path in sorted(artifact.path.glob(f"{prefix}-*.parquet")):
-        yield pl.read_parquet(path)
+    return sorted(artifact.path.glob(f"{prefix}-*.parquet"))

@@ -124,13 +124,15 @@ def code_fingerprint() -> str:
 
 def _wash_into(place: Path, sources: Sequence[Source], sha256_of: Mapping[str, str], settings: CorpusSettings) -> None:
     from feilun.corpus.blocks import washed_blocks, write_block
+    from feilun.corpus.scorer import load_scorer
 
     work = place.with_name(f"{place.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     counts: dict[str, int] = {}
     blocks = []
-    for number, block in enumerate(washed_blocks(_rows_of(sources, settings.text_column, counts), settings)):
+    scorer = load_scorer(_home_of(place), settings.scorer)
+    for number, block in enumerate(washed_blocks(_rows_of(sources, settings.text_column, counts), settings, scorer)):
         blocks.append(f"{number:06d}")
         write_block(block, work / blocks[-1])
     done = [WashedSource(source.name, sha256_of[source.name], source.num_bytes, counts[source.name]) for source in sources]
@@ -138,6 +140,11 @@ def _wash_into(place: Path, sources: Sequence[Source], sha256_of: Mapping[str, s
     _sync(work)
     shutil.rmtree(place, ignore_errors=True)
     os.rename(work, place)
+
+
+def _home_of(place: Path) -> Path:
+    """Of a shard's place: home/corpus/.shards/NAME/KEY."""
+    return place.parents[3]
 
 
 def _rows_of(sources: Sequence[Source], column: str, counts: dict[str, int]) -> Iterator[Any]:

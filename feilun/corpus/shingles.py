@@ -48,12 +48,11 @@ def code_points(texts: pl.Series) -> CodePoints:
 def folded_letters(points: CodePoints) -> CodePoints:
     """Letters and digits alone, in lower case: what stays equal when layout, punctuation and case are changed."""
     values = points.values
-    folded = _letter_table()[np.minimum(values, BMP - 1)]
+    folded = np.take(_letter_table(), values, mode="clip")
     if len(values) and values.max() >= BMP:
         folded = np.where(values >= BMP, values, folded)
-    is_kept = folded != 0
-    places = np.concatenate([[0], np.cumsum(is_kept)])
-    return Rows(folded[is_kept], places[points.offsets])
+    kept = np.flatnonzero(folded)
+    return Rows(folded[kept], np.searchsorted(kept, points.offsets))
 
 
 def ngram_hashes(points: CodePoints, n: int) -> Hashes:

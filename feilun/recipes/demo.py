@@ -20,6 +20,12 @@ ROWS, ROW_TOKENS = 16, 96
 # alone carry the model back to number order (.05 -> .83 on hard in one turn without a single number lesson).
 # Ads are left out as well: half of a turn's rows would go on showing the careless ones.
 NOT_REPLAYED = ("number_hard", "number_near", "number_far", "copywriting")
+# Documents of the primer are made, short and alike, with marks as its people type them: what washes found text would take that for
+# damage, and its people would go on typing what no document shows.
+NOT_REPAIRED = (
+    "mojibake_latin", "mojibake_gbk", "zero_width", "html_references", "split_words", "pinyin_annotations", "spelled_acronyms",
+    "word_spaces", "folded_punctuation", "boilerplate", "mixed_scripts",
+)  # fmt: skip
 
 
 def recipe() -> Recipe:
@@ -35,7 +41,10 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings(matrix_lr=0.007, other_lr=7e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
-        corpus=CorpusSettings(min_chars=1, validation_fraction=0.01, near_duplicates=False),
+        corpus=CorpusSettings(
+            min_chars=1, validation_fraction=0.01, filters=False, near_duplicates=False, redact=(), repeated_line_chars=0,
+            skip_repairs=NOT_REPAIRED,
+        ),
         tokenizer=TokenizerSettings(vocab_size=2048),
         pretrain=PretrainSettings(
             rows=ROWS, row_tokens=ROW_TOKENS, depth=4, num_steps=5000, validation_tokens=20_000,
