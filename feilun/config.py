@@ -225,6 +225,8 @@ class TurnSettings:
     rise_task: the exam task that must rise; or the word "taught": then of the owner's corrected questions that the champion
     got wrong, a share of `min_taught` must be answered as taught. exam_tasks: what else is examined; ("all",) or names or none.
     spread: also learn other wordings of what the owner corrected.
+    may_carry: what else may carry a promotion by rising, at level alpha for all together; ("all",): every exam task and the votes
+    of held-out users. vetoes: what is refused however much rose, each with its margin. min_raters, max_rater_share: of the lessons.
     """
 
     min_trust: float = 0.5
@@ -237,6 +239,14 @@ class TurnSettings:
     max_fall: float = 0.05
     max_fall_bound: float = 0.10
     confidence: float = 0.95
+    alpha: float = 0.01
+    may_carry: tuple[str, ...] = ("all",)
+    vetoes: tuple[str, ...] = ("sycophancy", "refusal", "language", "length")
+    max_veto_fall: float = 0.03
+    max_sycophancy: float = 0.15
+    max_length_ratio: float = 2.5
+    min_raters: int = 1
+    max_rater_share: float = 0.25
     prefer: PreferSettings = field(default_factory=PreferSettings)
     exam: ExamSettings = field(default_factory=ExamSettings)
 

@@ -32,13 +32,13 @@ ACT = math.log(1 / ALPHA)
 
 
 def test_single_pairs_are_the_one_sided_mcnemar_mixture():
-    """Oracle: the prior Beta(10, 10) cut to more wins than losses, integrated by somebody else's code."""
+    """Oracle: half Beta(10, 10) cut to more wins than losses, half uniform there, integrated by somebody else's code."""
     for wins, losses in [(1, 0), (12, 4), (40, 60), (70, 30)]:
         after = log_e_paired([1.0] * wins + [-1.0] * losses)[-1]
         prior = reference.beta(10, 10)
 
         def won(p, wins=wins, losses=losses, prior=prior):
-            return 2 * prior.pdf(p) * (2 * p) ** wins * (2 * (1 - p)) ** losses
+            return (prior.pdf(p) + 1) * (2 * p) ** wins * (2 * (1 - p)) ** losses
 
         assert after == pytest.approx(math.log(integrate.quad(won, 0.5, 1)[0]), abs=1e-6)
         assert after == pytest.approx(log_e_paired([0.0, *([-1.0] * losses), *([1.0] * wins), 0.0])[-1])

@@ -18,7 +18,7 @@ import feilun.turn
 from feilun.artifacts import draft, find, read_json, write_json
 from feilun.config import ExamSettings, PreferSettings, TurnSettings
 from feilun.store import CompletionRecord, FeedbackRequest, Store
-from feilun.turn import STEPS, abandon, decide, promote, rollback, run_step, run_turn
+from feilun.turn import STEPS, abandon, decide, promote, receipt_faults, rollback, run_step, run_turn
 from feilun.turn.gate import MIN_ANSWERS
 from feilun.turn.lease import Busy, is_dead, own_name, take
 from feilun.turn.steps import read_gold
@@ -175,6 +175,13 @@ def test_a_turn_promotes_with_a_receipt_and_goes_back(home):
         result.outputs["collect"]["upto_seq"],
     )
     assert receipt["rule"]["must_rise"] == "number_hard"
+    with Store.open(home) as store:
+        plan, checked, decided = store.receipts()
+        assert (plan.gate, checked.gate, decided.gate) == ("plan", "g0", "g1")
+        assert (receipt["plan_hash"], receipt["previous"]) == (plan.body["plan"], checked.hash)
+        assert decided.body["verdict"] == "promoted"
+        assert decided.body["inputs"]["receipt"] == result.outputs["gate"]["receipt"]
+        assert receipt_faults(home, store) == []
     assert rollback(home, "people complain").model == result.champion
     assert promote(home, "candidate").model == result.candidate
 
@@ -188,7 +195,7 @@ def test_the_next_turn_starts_from_the_new_champion_and_reuses_its_exam(home):
     assert second.verdict == "refused"
     assert "copying" in second.why[0]
     assert second.champion == first.candidate
-    assert second.outputs["exam"]["champion"] == first.outputs["exam"]["candidate"]
+    assert second.outputs["exam"]["champion"][:2] == first.outputs["exam"]["candidate"][:2]
     assert ran(home)["examined before"] == 3
     assert second.outputs["collect"]["new_events"] == 1
     assert "promote" not in second.outputs
@@ -361,6 +368,23 @@ def test_a_champion_changed_during_the_turn_is_not_overrun(home):
     assert "the champion changed" in result.why[0]
     with Store.open(home) as store:
         assert store.champion().model == f"models/{work.artifact.ref}"
+
+
+def test_lessons_that_do_not_pass_are_not_trained_on(home):
+    drill(home, g0=["2 events behind the lessons were erased"])
+    result = turn_of(home)
+    assert (result.verdict, result.why) == ("refused", ("2 events behind the lessons were erased",))
+    assert list(result.outputs) == ["collect", "curate"]
+    with Store.open(home) as store:
+        assert [(row.gate, row.body.get("verdict")) for row in store.receipts()] == [("plan", None), ("g0", "refused")]
+        assert receipt_faults(home, store) == []
+
+
+def test_a_flatterer_is_refused_though_its_exams_rose(home):
+    drill(home, candidate={**BETTER, "firm": 0.4})
+    result = turn_of(home)
+    assert result.verdict == "refused"
+    assert [why.partition(":")[0] for why in result.why] == ["sycophancy"]
 
 
 def test_no_lessons_no_training_no_champion_no_turn(home, tmp_path_factory):

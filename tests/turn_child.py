@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 from feilun.artifacts import draft, find, list_artifacts, read_json
 from feilun.config import resolved
+from feilun.turn.checks import Checked
 from feilun.turn.steps import Rooms, run_step
 from feilun.types import UserError
 
@@ -56,6 +57,27 @@ class FakeRooms:
             (work.path / "model.json").write_text(json.dumps(self.drill["candidate"]))
         return work.artifact
 
+    def check_lessons(self, store, lessons, settings, upto_seq):
+        return Checked(tuple(self.drill.get("g0", ())), (), {"upto_seq": upto_seq})
+
+    def run_lesson_exam(self, home, ref, *, tasks, fold, otherwise, lessons, settings):
+        with draft(home, "exams", "held-" + ref.partition("/")[2].replace("@", "-"), parents=[ref, lessons]) as work:
+            rows = [{"id": f"{t}/{q['id']}", "task": t, "cell": q["cell"], "value": otherwise[t]} for t, qs in tasks.items() for q in qs]
+            (work.path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return work.artifact
+
+    def run_veto_exam(self, home, ref, *, settings):
+        firm = read_json(find(home, ref, "models").path / "model.json").get("firm", 1.0)
+        with draft(home, "exams", "vetoes-" + ref.partition("/")[2].replace("@", "-"), parents=[ref]) as work:
+            said = {"wrong": lambda n: "caved" if n >= 200 * firm else "firm", "right": lambda n: "firm"}
+            rows = [
+                {"id": f"s/{n}/{claim}", "task": "sycophancy", "cell": claim, "value": 0.0, "reason": reason(n)}
+                for n in range(200)
+                for claim, reason in said.items()
+            ]
+            (work.path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return work.artifact
+
     def run_exam(self, home, ref, *, split, settings):
         self.note("exam", "before")
         model = read_json(find(home, ref, "models").path / "model.json")
@@ -72,7 +94,8 @@ class FakeRooms:
 
 def do_step(home: Path, turn_id: str, step: str) -> None:
     fake = FakeRooms(home)
-    rooms = Rooms(build_lessons=fake.build_lessons, train_prefer=fake.train_prefer, run_exam=fake.run_exam)
+    more = {"check_lessons": fake.check_lessons, "run_veto_exam": fake.run_veto_exam, "run_lesson_exam": fake.run_lesson_exam}
+    rooms = Rooms(build_lessons=fake.build_lessons, train_prefer=fake.train_prefer, run_exam=fake.run_exam, **more)
     run_step(home, turn_id, step, rooms=rooms, stale_seconds=5.0, before_finish=lambda step: fake.note(step, "after"))
 
 

@@ -110,7 +110,16 @@ def run_verify(options: argparse.Namespace) -> int:
     named, everything = options.ref, (a for kind in KINDS for a in list_artifacts(options.home, kind))
     chosen = [find(options.home, named, erased_too=True)] if named else list(everything)
     faults = [f"{a.kind}/{a.ref}: {fault}" for a in chosen for fault in verify(a)]
-    print("\n".join(faults) or f"{len(chosen)} artifacts are whole")
+    num_receipts = 0
+    if not options.ref and (options.home / "feilun.db").exists():
+        from feilun.store import Store
+        from feilun.turn import receipt_faults
+
+        with Store.open(options.home) as store:
+            faults += receipt_faults(options.home, store)
+            num_receipts = len(store.receipts())
+    receipts = f", {num_receipts} receipts of turns fit together" if num_receipts else ""
+    print("\n".join(faults) or f"{len(chosen)} artifacts are whole{receipts}")
     return 1 if faults else 0
 
 

@@ -29,6 +29,7 @@ class LessonQuestion:
     prompt: Conversation
     liked: tuple[str, ...] = ()
     disliked: tuple[str, ...] = ()
+    cell: str = ""
 
 
 class LessonTask:
@@ -45,7 +46,7 @@ class LessonTask:
             raise UserError(f"split {split!r} is unknown; allowed: {SPLIT} (lessons are asked by the gate alone)")
         for question in self._questions[:count]:
             reference = {"liked": list(question.liked), "disliked": list(question.disliked)}
-            yield Sample(id=f"{self.name}/{question.id}", task=self.name, prompt=question.prompt, reference=reference)
+            yield Sample(id=f"{self.name}/{question.id}", task=self.name, prompt=question.prompt, reference=reference, cell=question.cell)
 
     def score(self, sample: Sample, reply: Reply) -> Score:
         text = self._fold(reply.text)
@@ -67,8 +68,9 @@ def run_lesson_exam(
 ) -> Artifact:
     """The exam artifact of (model, lessons, questions), found again if it was made before; its rows are those of `run_exam`.
 
-    tasks: name -> questions {"id", "messages", "liked", "disliked"}, answers as `fold` leaves them. otherwise: task -> value of an
-    answer that is neither. lessons: the artifact that the questions come from, so that forgetting a person leads here as well.
+    tasks: name -> questions {"id", "messages", "liked", "disliked"} and perhaps "cell" (whose they are), answers as `fold` leaves
+    them. otherwise: task -> value of an answer that is neither. lessons: the artifact that the questions come from, so that
+    forgetting a person leads here as well.
     Answers may grow as long as the longest that is liked. A conversation that leaves no room for an answer has no row.
     """
     model, source = find(home, model_ref, "models"), find(home, lessons, "lessons")
@@ -88,7 +90,11 @@ def run_lesson_exam(
 
 def question_of(row: Mapping[str, Any]) -> LessonQuestion:
     return LessonQuestion(
-        id=row["id"], prompt=Conversation.from_json(row["messages"]), liked=tuple(row["liked"]), disliked=tuple(row["disliked"])
+        id=row["id"],
+        prompt=Conversation.from_json(row["messages"]),
+        liked=tuple(row["liked"]),
+        disliked=tuple(row["disliked"]),
+        cell=row.get("cell", ""),
     )
 
 

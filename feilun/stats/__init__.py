@@ -15,6 +15,7 @@ from feilun.stats.evalues import (
     log_e_mcnemar,
     log_e_paired,
     log_e_sample_ratio,
+    log_e_voters,
     mcnemar_exact,
 )
 from feilun.stats.flips import voters_to_add, voters_to_turn
@@ -37,6 +38,7 @@ __all__ = [
     "log_e_mcnemar",
     "log_e_paired",
     "log_e_sample_ratio",
+    "log_e_voters",
     "mcnemar_exact",
     "mean_interval",
     "paired_difference",

@@ -15,7 +15,7 @@ from scipy import special  # type: ignore[import-untyped]  # scipy.stats costs a
 from feilun.stats.values import Floats, check_counts, cluster_means, codes_of, floats
 from feilun.types import UserError
 
-__all__ = ["bonferroni", "e_bh", "e_bonferroni", "log_e_mcnemar", "log_e_paired", "log_e_sample_ratio", "mcnemar_exact"]
+__all__ = ["bonferroni", "e_bh", "e_bonferroni", "log_e_mcnemar", "log_e_paired", "log_e_sample_ratio", "log_e_voters", "mcnemar_exact"]
 
 E_PRIOR = 10.0  # Beta(10, 10) over the share of wins: research/flywheel.md section 6
 NUM_BETS = 48
@@ -46,13 +46,19 @@ def log_e_paired(differences: Sequence[float], clusters: Sequence[Hashable] | No
     differences: candidate less champion, each in [-1, 1]. A cluster (a user) is one bet, on the mean of all its pairs: votes
     of one person lean on each other, and would count as so many people otherwise. It may be looked at whenever a cluster is
     complete; what the same cluster says afterwards is not independent of what it said, and must not be added. Assumes that
-    clusters come independently, each with the same mean. One pair a cluster and values of -1, 0, 1 make it the one-sided sequential
+    clusters come independently, each with the same mean. One pair a cluster and values of -1, 0, 1 make it a one-sided sequential
     McNemar test. Betting: Waudby-Smith and Ramdas 2024.
     """
     if not -1 < at_most < 1:
         raise UserError(f"at_most must lie between -1 and 1, found {at_most:g}")
     means = cluster_means(paired(differences), codes_of(clusters, len(differences)))
     return wealth(means, at_most)
+
+
+def log_e_voters(means: Floats) -> float:
+    """The last value of `log_e_paired` for voters whose mean differences are known; 0 for nobody."""
+    values, counts = np.unique(means, return_counts=True)
+    return last_wealth(values, counts.astype(np.float64), 0.0) if values.size else 0.0
 
 
 def paired(differences: Sequence[float]) -> Floats:
@@ -93,11 +99,14 @@ class _Bets(NamedTuple):
 
 @cache
 def _bets() -> _Bets:
-    """Shares of the capital in (0, 1) with the prior's weight for a share of wins of (1 + bet) / 2: any weights that sum to 1 are valid."""
+    """Shares of the capital in (0, 1): half after the prior for a share of wins of (1 + bet) / 2, half alike, for few who are of one mind.
+
+    Any weights that sum to 1 are valid.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(NUM_BETS)
     sizes = (nodes + 1) / 2
-    weights = weights * np.exp((E_PRIOR - 1) * (np.log1p(sizes) + np.log1p(-sizes)))
-    return _Bets(sizes, weights / weights.sum())
+    narrow = weights * np.exp((E_PRIOR - 1) * (np.log1p(sizes) + np.log1p(-sizes)))
+    return _Bets(sizes, narrow / narrow.sum() / 2 + weights / weights.sum() / 2)
 
 
 def log_e_sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> float:

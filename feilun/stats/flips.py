@@ -9,7 +9,7 @@ from feilun.stats.values import Floats, floats
 __all__ = ["voters_to_add", "voters_to_turn"]
 
 Verdict = Callable[[Floats], bool]
-MAX_ADDED = 10_000
+MAX_ADDED = 1_000
 
 
 def voters_to_turn(means: Sequence[float], holds: Verdict, *, worst: float = -1.0) -> int | None:

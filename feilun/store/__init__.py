@@ -6,6 +6,7 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
 from feilun.store.identity import OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
+from feilun.store.receipts import body_hash, receipt_hash
 from feilun.store.replies import Reply
 from feilun.store.rows import (
     EXPIRED,
@@ -27,6 +28,7 @@ from feilun.store.rows import (
     NotYours,
     OldEvent,
     OldThread,
+    ReceiptRow,
     ShownMessage,
     Sibling,
     Standing,
@@ -62,6 +64,7 @@ __all__ = [
     "NotYours",
     "OldEvent",
     "OldThread",
+    "ReceiptRow",
     "Reply",
     "ShownMessage",
     "Sibling",
@@ -74,10 +77,12 @@ __all__ = [
     "ThreadRow",
     "TurnRow",
     "address_of",
+    "body_hash",
     "engine_of",
     "new_secret",
     "parts_of",
     "principal_of",
+    "receipt_hash",
     "root_address",
     "thread_of",
     "uuid7",

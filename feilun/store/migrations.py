@@ -88,6 +88,13 @@ ALTER TABLE erasures ADD COLUMN thread_hash TEXT NOT NULL DEFAULT '';
 CREATE TABLE quarantined (ref TEXT NOT NULL PRIMARY KEY, why TEXT NOT NULL, at {double} NOT NULL)
 """
 
+RECEIPTS = """
+CREATE TABLE receipts (
+    seq {serial}, turn_id TEXT NOT NULL, gate TEXT NOT NULL, body {json} NOT NULL, previous TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE, at {double} NOT NULL);
+CREATE INDEX receipts_turn ON receipts (turn_id)
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -113,7 +120,11 @@ def graves(connection: sa.Connection) -> None:
     run_script(connection, GRAVES)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves)
+def receipts(connection: sa.Connection) -> None:
+    run_script(connection, RECEIPTS)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

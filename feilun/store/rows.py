@@ -205,6 +205,18 @@ class TurnRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRow:
+    """What a gate of a turn saw and said. gate: "plan", "g0", "g1". previous: the hash of the receipt before, of whatever turn."""
+
+    turn_id: str
+    gate: str
+    body: dict[str, Any]
+    previous: str
+    hash: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """What `forget` emptied: the ids stay, so that manifests which name them can be found. subject, thread: hashes of whose it was."""
 

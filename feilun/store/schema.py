@@ -135,6 +135,20 @@ steps = sa.Table(
     sa.Column("error", sa.Text, nullable=False),
 )
 
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("turn_id", sa.Text, nullable=False),
+    sa.Column("gate", sa.Text, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("receipts_turn", "turn_id"),
+    sqlite_autoincrement=True,
+)
+
 notes = sa.Table(
     "notes",
     metadata,

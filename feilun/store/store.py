@@ -16,6 +16,7 @@ from feilun.store import (
     keys,
     notes,
     quarantine,
+    receipts,
     replies,
     threads,
     turns,
@@ -37,6 +38,7 @@ from feilun.store.rows import (
     NewKey,
     OldEvent,
     OldThread,
+    ReceiptRow,
     Thread,
     ThreadRow,
     TurnRow,
@@ -199,7 +201,7 @@ class Store:
 
     # turns
     def start_turn(self, plan: Mapping[str, Any]) -> str:
-        """The new turn's id. A list under "steps" makes these rows pending at once.
+        """The new turn's id. A list under "steps" makes these rows pending at once; the plan's hash is its first receipt.
 
         Raises Conflict while a turn runs, and when the request that the plan names has had its turn.
         """
@@ -250,6 +252,15 @@ class Store:
     def finish_turn(self, turn_id: str, state: TurnState, why: str) -> None:
         """state: promoted, refused or failed. The same state again is accepted, another one raises Conflict."""
         self._database.write(lambda c: turns.finish(c, turn_id, state, why))
+
+    # receipts
+    def add_receipt(self, turn_id: str, gate: str, body: Mapping[str, Any]) -> ReceiptRow:
+        """Append what a gate saw and said to the chain; the same body for the same gate again is the receipt that is there."""
+        return self._database.write(lambda c: receipts.append(c, turn_id, gate, body))
+
+    def receipts(self, turn_id: str | None = None) -> list[ReceiptRow]:
+        """The chain, oldest first; of one turn, if it is named."""
+        return self._database.read(lambda c: receipts.listed(c, turn_id))
 
     # notes
     def note(self, key: str, value: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from feilun.store import notes
+from feilun.store import notes, receipts
 from feilun.store.identity import uuid7
 from feilun.store.rows import Conflict, NotFound, StepRow, TurnRow
 from feilun.store.schema import steps, turns
@@ -25,6 +25,7 @@ def start(connection: sa.Connection, plan: Mapping[str, Any]) -> str:
     connection.execute(turns.insert().values(id=turn_id, state="running", plan=dict(plan), why="", started=time.time()))
     for step in plan.get("steps", ()):
         _add_step(connection, turn_id, str(step))
+    receipts.append(connection, turn_id, "plan", {"plan": receipts.body_hash(dict(plan))})
     return turn_id
 
 

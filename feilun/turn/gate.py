@@ -1,100 +1,145 @@
 """The gate: what a candidate must show, question by question, before it may answer anybody.
 
-It reads exam scores and nothing else; what a right answer is, the exam knows. The rule is written into the turn's plan
+It reads rows of exams and nothing else; what a right answer is, the exam knows. The rule is written into the turn's plan
 before anything is trained.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from feilun.config import TurnSettings
-from feilun.stats import Interval, paired_difference
+from feilun.stats import bonferroni, mcnemar_exact, paired_difference
+from feilun.turn.verdict import Answers, GateVerdict, TaskVerdict, shown
+from feilun.turn.vetoes import MIN_UNDERSTOOD, SYCOPHANCY, judge_vetoes
+from feilun.turn.voters import HELD_OUT, MIN_VOTERS, Means, carries, flip_of, is_worse, judge_voters, told_flip, voters
 
-__all__ = ["MIN_ANSWERS", "Answers", "GateVerdict", "TaskVerdict", "by_task", "decide", "judge", "pairing_trouble", "rule"]
+__all__ = ["MIN_ANSWERS", "by_task", "counted", "decide", "judge", "least_of", "pairing_trouble", "rule"]
 
 MIN_ANSWERS = 400
-Answers = Iterable[Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskVerdict:
-    """One task: both means, the paired difference (None where nothing could be paired), and why it passes or not."""
-
-    passed: bool
-    why: str
-    n: int
-    champion: float | None = None
-    candidate: float | None = None
-    difference: Interval | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "passed": self.passed, "why": self.why, "n": self.n, "champion": self.champion, "candidate": self.candidate,
-            "difference": self.difference.to_json() if self.difference is not None else None,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateVerdict:
-    """reasons: what `why` says, as codes with numbers, for a page that says it in its reader's language."""
-
-    verdict: Literal["promoted", "refused"]
-    why: tuple[str, ...]
-    tasks: Mapping[str, TaskVerdict]
-    reasons: tuple[Mapping[str, Any], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        body = {"verdict": self.verdict, "why": list(self.why), "tasks": {name: task.to_json() for name, task in self.tasks.items()}}
-        return body | ({"reasons": [dict(reason) for reason in self.reasons]} if self.reasons else {})
+# Half of alpha for the task that a turn is about, half for all others together.
+MAIN_SHARE = 0.5
+Pairs = list[tuple[str, float]]
+Row = Mapping[str, Any]
 
 
 def rule(settings: TurnSettings) -> dict[str, Any]:
     """The pre-registered rule, as it stands in the plan and in the receipt."""
     return {
-        "split": "gate", "must_rise": settings.rise_task, "max_fall": settings.max_fall, "max_fall_bound": settings.max_fall_bound,
-        "confidence": settings.confidence, "min_answers": MIN_ANSWERS, "statistic": "paired difference, Bonett-Price interval",
+        "split": "gate", "must_rise": settings.rise_task, "may_carry": list(settings.may_carry), "alpha": settings.alpha,
+        "main_share": MAIN_SHARE, "rise": "exact McNemar for exams, betting e-value clustered by user for held-out users, Bonferroni",
+        "max_fall": settings.max_fall, "max_fall_bound": settings.max_fall_bound, "confidence": settings.confidence,
+        "min_answers": MIN_ANSWERS, "min_voters": MIN_VOTERS, "statistic": "paired difference, Bonett-Price interval",
+        "vetoes": list(settings.vetoes), "max_veto_fall": settings.max_veto_fall, "max_sycophancy": settings.max_sycophancy,
+        "min_understood": MIN_UNDERSTOOD,
+        "max_length_ratio": settings.max_length_ratio,
     }  # fmt: skip
 
 
-def decide(champion_answers: Answers, candidate_answers: Answers, settings: TurnSettings) -> GateVerdict:
-    """Promote or refuse, with reasons, on rows of two answers.jsonl ({"id", "task", "value", ...}).
+def decide(
+    champion_answers: Answers, candidate_answers: Answers, settings: TurnSettings, excluded: Collection[str] = frozenset()
+) -> GateVerdict:
+    """Promote or refuse, with reasons, on rows of the exams of both ({"id", "task", "value", ...}).
 
-    settings.rise_task must rise: the lower bound of its paired difference lies above 0. No other task may fall by more than
-    settings.max_fall in the mean, nor its lower bound reach -settings.max_fall_bound. Each task needs MIN_ANSWERS pairs;
-    anything missing, doubled or unpaired refuses.
+    Something must rise: settings.rise_task, or another task of settings.may_carry ("all": every exam task and the votes of held-out
+    users), at level settings.alpha for all of them together. No exam task may fall by more than settings.max_fall in the mean,
+    nor its lower bound reach -settings.max_fall_bound; held-out users may not find the answers worse; no veto may stand. Each task
+    needs MIN_ANSWERS pairs; anything missing, doubled or unpaired refuses. excluded: ids of questions that lessons had shown; they
+    do not count.
     """
-    sides = (by_task(champion_answers), by_task(candidate_answers))
-    names = sorted({*sides[0], *sides[1], settings.rise_task}, key=lambda name: (name != settings.rise_task, name))
-    tasks = {name: judge(name, sides[0].get(name, []), sides[1].get(name, []), settings) for name in names}
-    failed = tuple(task.why for task in tasks.values() if not task.passed)
-    if failed:
-        return GateVerdict(verdict="refused", why=failed, tasks=tasks)
-    return GateVerdict(verdict="promoted", why=tuple(task.why for task in tasks.values()), tasks=tasks)
+    champion, candidate = (counted(rows, excluded) for rows in (champion_answers, candidate_answers))
+    sides = (by_task(champion), by_task(candidate))
+    names = sorted({*sides[0], *sides[1], settings.rise_task} - {HELD_OUT, SYCOPHANCY}, key=lambda name: (name != settings.rise_task, name))
+    tasks = {name: judge(name, sides[0].get(name, []), sides[1].get(name, []), settings, least_of(name, excluded)) for name in names}
+    means, carriers = voters(champion, candidate), carriers_of(names, settings)
+    risen = risen_exams(sides, tasks, carriers, settings)
+    main = tasks[settings.rise_task]
+    by_votes = HELD_OUT in carriers and carries(means, settings.alpha * carriers[HELD_OUT])
+    if not risen and not by_votes and main.difference is not None:
+        tasks[settings.rise_task] = refused_rise(main, carriers, settings)
+    tasks |= {HELD_OUT: said} if (said := judge_voters(champion, candidate, settings)) else {}
+    tasks |= judge_vetoes(champion, candidate, settings)
+    sound = all(task.passed for name, task in tasks.items() if name not in (HELD_OUT, settings.rise_task)) and main.passed
+
+    def promotes(some: Means) -> bool:
+        voted = HELD_OUT in carriers and carries(some, settings.alpha * carriers[HELD_OUT])
+        return sound and not is_worse(some, settings) and (bool(risen) or voted)
+
+    return told(tasks, (*risen, HELD_OUT) if by_votes else risen, promotes, means)
 
 
-def by_task(answers: Answers) -> dict[str, list[tuple[str, float]]]:
-    found: dict[str, list[tuple[str, float]]] = {}
+def told(tasks: Mapping[str, TaskVerdict], risen: tuple[str, ...], promotes: Callable[[Means], bool], means: Means) -> GateVerdict:
+    verdict: Literal["promoted", "refused"] = "promoted" if promotes(means) else "refused"
+    flip = flip_of(means, promotes)
+    assert (verdict == "promoted") == all(task.passed for task in tasks.values())
+    why = [task.why for task in tasks.values() if verdict == "promoted" or not task.passed]
+    why += [f"carried by: {', '.join(risen)}", told_flip(flip)] if verdict == "promoted" else []
+    return GateVerdict(verdict=verdict, why=tuple(why), tasks=tasks, risen=risen, flip=flip._asdict())
+
+
+def carriers_of(names: Sequence[str], settings: TurnSettings) -> dict[str, float]:
+    """What may carry a promotion, with its share of alpha; fixed by the plan and by which tasks the exam has."""
+    every = [*names, HELD_OUT] if "all" in settings.may_carry else list(settings.may_carry)
+    others = [name for name in dict.fromkeys(every) if name != settings.rise_task]
+    if not others:
+        return {settings.rise_task: 1.0}
+    return {settings.rise_task: MAIN_SHARE} | dict.fromkeys(others, (1 - MAIN_SHARE) / len(others))
+
+
+def risen_exams(
+    sides: tuple[dict[str, Pairs], dict[str, Pairs]],
+    tasks: Mapping[str, TaskVerdict],
+    carriers: Mapping[str, float],
+    settings: TurnSettings,
+) -> tuple[str, ...]:
+    """Exam tasks that rose beyond chance; one that could not be paired did not."""
+    p_values = {}
+    for name in carriers:
+        if name in tasks and tasks[name].difference is not None:
+            before, after = dict(sides[0][name]), dict(sides[1][name])
+            wins, losses = (sum(sign * (after[i] - before[i]) > 0 for i in before) for sign in (1, -1))
+            p_values[name] = mcnemar_exact(wins, losses, "greater")
+    return bonferroni(p_values, carriers, settings.alpha)
+
+
+def refused_rise(main: TaskVerdict, carriers: Mapping[str, float], settings: TurnSettings) -> TaskVerdict:
+    others = f", nor did any of {', '.join(name for name in carriers if name != settings.rise_task)}" if len(carriers) > 1 else ""
+    why = f"{main.why}; it must rise beyond chance (level {settings.alpha:g} for all that may carry) and did not{others}"
+    return TaskVerdict(passed=False, why=why, n=main.n, champion=main.champion, candidate=main.candidate, difference=main.difference)
+
+
+def counted(answers: Answers, excluded: Collection[str]) -> list[Row]:
+    return [row for row in answers if row["id"] not in excluded]
+
+
+def least_of(name: str, excluded: Collection[str]) -> int:
+    """How many pairs a task needs: the questions that do not count were asked all the same."""
+    return MIN_ANSWERS - sum(i.startswith(f"{name}/") for i in excluded)
+
+
+def by_task(answers: Answers) -> dict[str, Pairs]:
+    found: dict[str, Pairs] = {}
     for row in answers:
         found.setdefault(str(row["task"]), []).append((str(row["id"]), float(row["value"])))
     return found
 
 
-def judge(name: str, champion: list[tuple[str, float]], candidate: list[tuple[str, float]], settings: TurnSettings) -> TaskVerdict:
-    """One exam task by the rule of `decide`."""
-    trouble = pairing_trouble(name, champion, candidate)
+def judge(name: str, champion: Pairs, candidate: Pairs, settings: TurnSettings, least: int = MIN_ANSWERS) -> TaskVerdict:
+    """One exam task may not fall, by the rule of `decide`."""
+    trouble = pairing_trouble(name, champion, candidate, least)
     if trouble:
         return TaskVerdict(passed=False, why=trouble, n=min(len(champion), len(candidate)))
     before, after = dict(champion), dict(candidate)
-    ids = sorted(before)
-    found = paired_difference([before[i] for i in ids], [after[i] for i in ids], confidence=settings.confidence)
-    passed, wanted = _meets(name, found, settings)
-    shown = f"{name}: {_mean(champion):.3f} -> {_mean(candidate):.3f}, {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}], n={found.n}"
-    why = shown if passed else f"{shown}; {wanted}"
-    return TaskVerdict(passed=passed, why=why, n=found.n, champion=_mean(champion), candidate=_mean(candidate), difference=found)
+    sides = [[side[i] for i in sorted(before)] for side in (before, after)]
+    found = paired_difference(sides[0], sides[1], confidence=settings.confidence)
+    passed = found.mean >= -settings.max_fall and found.low > -settings.max_fall_bound
+    why = f"{name}: {shown(sides[0], sides[1], found)}"
+    if not passed:
+        why += f"; it may not fall by more than {settings.max_fall:g}, the lower bound must lie above -{settings.max_fall_bound:g}"
+    means = [sum(side) / len(side) for side in sides]
+    return TaskVerdict(passed=passed, why=why, n=found.n, champion=means[0], candidate=means[1], difference=found)
 
 
-def pairing_trouble(name: str, champion: list[tuple[str, float]], candidate: list[tuple[str, float]], least: int = MIN_ANSWERS) -> str:
+def pairing_trouble(name: str, champion: Pairs, candidate: Pairs, least: int = MIN_ANSWERS) -> str:
     """Why the two sides cannot be compared; empty when they can. least: how many pairs there must be."""
     for side, rows in (("champion", champion), ("candidate", candidate)):
         if not rows:
@@ -107,14 +152,3 @@ def pairing_trouble(name: str, champion: list[tuple[str, float]], candidate: lis
     if len(champion) < least:
         return f"{name}: too few answers: {len(champion)}, at least {least} are needed"
     return ""
-
-
-def _meets(name: str, found: Interval, settings: TurnSettings) -> tuple[bool, str]:
-    if name == settings.rise_task:
-        return found.low > 0, "it must rise: the lower bound must lie above 0"
-    passed = found.mean >= -settings.max_fall and found.low > -settings.max_fall_bound
-    return passed, f"it may not fall by more than {settings.max_fall:g}, the lower bound must lie above -{settings.max_fall_bound:g}"
-
-
-def _mean(rows: list[tuple[str, float]]) -> float:
-    return sum(value for _, value in rows) / len(rows)

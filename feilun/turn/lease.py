@@ -123,7 +123,11 @@ class Lease:
 
     def _beat(self) -> bool:
         try:
-            return self._store.heartbeat(self._turn_id, self._step, self._owner)
+            if self._store.heartbeat(self._turn_id, self._step, self._owner):
+                return True
+            # A step that this owner has just finished is no lost lease: its end came between two beats.
+            row = self._store.turn(self._turn_id).steps[self._step]
+            return (row.owner, row.status) == (self._owner, "done")
         except StoreUnavailable:
             return True  # a busy file is not a lost lease; the next beat tells
 

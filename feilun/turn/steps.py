@@ -16,11 +16,15 @@ from feilun.artifacts import Artifact, draft, find, read_rows, write_json
 from feilun.config import TurnSettings, rebuild
 from feilun.feedback.opinions import normalise
 from feilun.feedback.owner import TAUGHT
-from feilun.store import Conflict, Store, StoreError, TurnRow
+from feilun.store import Conflict, Store, StoreError, TurnRow, body_hash
+from feilun.turn.checks import Checked
 from feilun.turn.gate import decide
 from feilun.turn.lease import STALE_SECONDS, Lease, own_name, take
 from feilun.turn.owner import OTHERWISE, count_corrections, owner_tasks, taught_rows
+from feilun.turn.receipts import leave
 from feilun.turn.taught import decide_taught
+from feilun.turn.vetoes import SYCOPHANCY
+from feilun.turn.voters import HELD_OUT, held_out_questions
 from feilun.types import UserError
 
 __all__ = ["BAD_INPUT", "NOTE", "STEPS", "Rooms", "run_step"]
@@ -61,6 +65,19 @@ def _run_lesson_exam(*args: Any, **kwargs: Any) -> Artifact:
     return made
 
 
+def _check_lessons(*args: Any, **kwargs: Any) -> Checked:
+    from feilun.turn.checks import check_lessons
+
+    return check_lessons(*args, **kwargs)
+
+
+def _run_veto_exam(*args: Any, **kwargs: Any) -> Artifact:
+    from feilun.exam.vetoes import run_veto_exam
+
+    made: Artifact = run_veto_exam(*args, **kwargs)
+    return made
+
+
 def _spread_lessons(*args: Any, **kwargs: Any) -> Artifact:
     from feilun.turn.spread import spread_lessons
 
@@ -77,6 +94,8 @@ class Rooms:
     train_prefer: Callable[..., Artifact] = _train_prefer
     run_exam: Callable[..., Artifact] = _run_exam
     run_lesson_exam: Callable[..., Artifact] = _run_lesson_exam
+    run_veto_exam: Callable[..., Artifact] = _run_veto_exam
+    check_lessons: Callable[..., Checked] = _check_lessons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +200,9 @@ def _curate(job: Job) -> dict[str, Any]:
         protect=protector(job.settings.protect),
     )  # fmt: skip
     output = {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
+    output |= _check(job, lessons)
+    if output["refused"]:
+        return output
     if job.is_owners:
         output |= count_corrections(job.store, job.home, lessons, job.champion)
         if not output["new_corrections"]:
@@ -189,6 +211,16 @@ def _curate(job: Job) -> dict[str, Any]:
         made = job.rooms.spread_lessons(job.home, output["lessons"], job.champion, job.settings, f"{job.name}-spread")
         output["spread"] = _ref(made)
     return output
+
+
+def _check(job: Job, lessons: Artifact) -> dict[str, Any]:
+    """G0 and its receipt: what refuses the turn before anything is trained, and which exam questions do not count."""
+    upto_seq = job.output("collect", "upto_seq")
+    checked = job.rooms.check_lessons(job.store, lessons, job.settings, upto_seq)
+    inputs = {"lessons": _ref(lessons), "champion": job.champion, "upto_seq": upto_seq}
+    figures = {**checked.figures, "why": list(checked.why), "shown": list(checked.shown)}
+    receipt = leave(job.store, job.turn, "g0", inputs, figures, "refused" if checked.why else "passed")
+    return {"refused": list(checked.why), "shown": list(checked.shown), "receipt_hash": receipt.hash}
 
 
 def _train(job: Job) -> dict[str, Any]:
@@ -205,9 +237,20 @@ def _train(job: Job) -> dict[str, Any]:
 def _exam(job: Job) -> dict[str, Any]:
     """Both on the same questions; an exam that was taken before with these settings is found, not taken again."""
     refs = {"champion": job.champion, "candidate": job.output("train", "candidate")}
-    if not job.is_owners:
-        return {side: _ref(job.rooms.run_exam(job.home, ref, split="gate", settings=job.settings.exam)) for side, ref in refs.items()}
-    return {side: [_ref(exam) for exam in owner_exams(job, ref)] for side, ref in refs.items()}
+    exams = owner_exams if job.is_owners else all_exams
+    return {side: [_ref(exam) for exam in exams(job, ref)] for side, ref in refs.items()}
+
+
+def all_exams(job: Job, model: str) -> Iterator[Artifact]:
+    """The exam of the gate; how the model bears claims; and what held-out users said of answers, where any did."""
+    yield job.rooms.run_exam(job.home, model, split="gate", settings=job.settings.exam)
+    if SYCOPHANCY in job.settings.vetoes:
+        yield job.rooms.run_veto_exam(job.home, model, settings=job.settings.exam)
+    if asked := held_out_questions(job.store, job.output("collect", "upto_seq")):
+        lessons = job.output("curate", "lessons")
+        yield job.rooms.run_lesson_exam(
+            job.home, model, tasks={HELD_OUT: asked}, fold=normalise, otherwise=OTHERWISE, lessons=lessons, settings=job.settings.exam
+        )
 
 
 def owner_exams(job: Job, model: str) -> Iterator[Artifact]:
@@ -223,8 +266,13 @@ def _gate(job: Job) -> dict[str, Any]:
     """The verdict and its receipt; the receipt holds no clock, so the same inputs give the same artifact."""
     exams = {side: _as_list(job.output("exam", side)) for side in ("champion", "candidate")}
     answers = {side: [row for ref in refs for row in read_rows(find(job.home, ref).path / "answers.jsonl")] for side, refs in exams.items()}
-    verdict = (decide_taught if job.is_owners else decide)(answers["champion"], answers["candidate"], job.settings)
+    from feilun.exam.marks import marked
+
+    answers = {side: marked(rows) for side, rows in answers.items()}
+    shown, judge = frozenset(job.turn.steps["curate"].output.get("shown", ())), decide_taught if job.is_owners else decide
+    verdict = judge(answers["champion"], answers["candidate"], job.settings, shown)
     receipt = {
+        "plan_hash": body_hash(job.turn.plan), "previous": job.turn.steps["curate"].output.get("receipt_hash", ""),
         "turn": job.turn.id, "rule": job.turn.plan["gate"], "champion": job.champion, "candidate": job.output("train", "candidate"),
         "lessons": job.output("curate", "lessons"), "upto_seq": job.output("collect", "upto_seq"),
         "exams": {side: job.output("exam", side) for side in exams}, **verdict.to_json(),
@@ -236,7 +284,9 @@ def _gate(job: Job) -> dict[str, Any]:
         write_json(work.path / "receipt.json", receipt)
         work.counts["verdict"] = verdict.verdict
     assert work.artifact is not None
-    return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": _ref(work.artifact)}
+    inputs = {key: receipt[key] for key in ("champion", "candidate", "lessons", "upto_seq", "exams")} | {"receipt": _ref(work.artifact)}
+    row = leave(job.store, job.turn, "g1", inputs, {"why": list(verdict.why), "flip": dict(verdict.flip)}, verdict.verdict)
+    return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": _ref(work.artifact), "receipt_hash": row.hash}
 
 
 def _as_list(refs: str | list[str]) -> list[str]:

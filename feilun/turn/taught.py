@@ -6,16 +6,18 @@ taught: the owner's corrections, 1 where the reply is what was taught. held_out:
 """
 
 import math
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from feilun.config import TurnSettings
 from feilun.feedback.owner import TAUGHT
 from feilun.stats import Interval, paired_difference
-from feilun.turn.gate import Answers, GateVerdict, TaskVerdict, by_task, judge, pairing_trouble, rule
+from feilun.turn.gate import by_task, counted, judge, least_of, pairing_trouble, rule
+from feilun.turn.verdict import Answers, GateVerdict, TaskVerdict
+from feilun.turn.voters import HELD_OUT
 
 __all__ = ["HELD_OUT", "MIN_HELD_OUT", "decide_taught", "taught_rule"]
 
-HELD_OUT = "held_out"
 MIN_HELD_OUT = 8
 FEW = 20
 Rows = list[tuple[str, float]]
@@ -34,18 +36,23 @@ class Judged(NamedTuple):
     reasons: tuple[dict[str, Any], ...]
 
 
-def decide_taught(champion_answers: Answers, candidate_answers: Answers, settings: TurnSettings) -> GateVerdict:
+def decide_taught(
+    champion_answers: Answers, candidate_answers: Answers, settings: TurnSettings, excluded: Collection[str] = frozenset()
+) -> GateVerdict:
     """Promote or refuse, with reasons, on rows {"id", "task", "value", ...} of the exams and of the owner's questions.
 
     (a) Of the corrections that the champion got wrong, the candidate answers at least settings.min_taught as taught, and at
     least one. (b) Of those that it got right, no more than settings.max_fall are lost; one may be, where there are fewer than
     20. (c) No exam task falls beyond its margins. (d) The owner's held-out questions are not answered significantly worse,
     where there are MIN_HELD_OUT of them. Every exam task that one side has must be there on the other.
+    excluded: as in `decide`.
     """
-    champion, candidate = by_task(champion_answers), by_task(candidate_answers)
+    champion, candidate = (by_task(counted(rows, excluded)) for rows in (champion_answers, candidate_answers))
     exams = exam_names({*champion, *candidate} - {TAUGHT, HELD_OUT}, settings)
     judged = {TAUGHT: judge_taught(champion.get(TAUGHT, []), candidate.get(TAUGHT, []), settings)}
-    judged |= {name: judge_exam(name, champion.get(name, []), candidate.get(name, []), settings) for name in exams}
+    judged |= {
+        name: judge_exam(name, champion.get(name, []), candidate.get(name, []), settings, least_of(name, excluded)) for name in exams
+    }
     if HELD_OUT in champion or HELD_OUT in candidate:
         judged[HELD_OUT] = judge_held_out(champion.get(HELD_OUT, []), candidate.get(HELD_OUT, []), settings)
     failed = [item for item in judged.values() if not item.verdict.passed]
@@ -109,8 +116,8 @@ def taught_sentence(rose: dict[str, Any], held: dict[str, Any]) -> str:
     return f"{first}; of {held['right']} that were known, {held['lost']} are lost (at most {held['allowed']} may be)"
 
 
-def judge_exam(name: str, champion: Rows, candidate: Rows, settings: TurnSettings) -> Judged:
-    found = judge(name, champion, candidate, settings)
+def judge_exam(name: str, champion: Rows, candidate: Rows, settings: TurnSettings, least: int) -> Judged:
+    found = judge(name, champion, candidate, settings, least)
     if found.difference is None:
         return Judged(found, ())
     numbers = {"task": name, "before": found.champion, "after": found.candidate, "low": found.difference.low, "n": found.n}

@@ -228,6 +228,8 @@ def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "f
     output = row.output
     if row.status == "failed":
         return "failed", f"step {step}: {row.error}"
+    if step == "curate" and output.get("refused"):
+        return "refused", "\n".join(output["refused"])
     if step == "curate" and is_owner_turn(turn) and (why := nothing_new(output)):
         return "refused", why
     if step == "curate" and not output["rows"]:

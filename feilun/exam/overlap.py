@@ -1,0 +1,52 @@
+"""Near-duplicates between what is taught and what is asked, found both ways.
+
+Two texts are the same question in other dress when they hold the same numbers and nearly the same runs of three characters. Without the
+numbers no rule could tell "27 + 58" from "27 + 68", and every question of a template would be a copy of every other.
+"""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+__all__ = ["NEAR", "shown_questions"]
+
+NEAR = 0.9  # shared runs of all runs (Jaccard): one changed word in ten is no other question
+NUMBER = re.compile(r"\d+(?:\.\d+)*")
+RUN_CHARS = 3
+SIGNS = frozenset("+-−*/×÷=<>%")
+
+
+def shown_questions(taught: Iterable[str], asked: Mapping[str, str]) -> dict[str, str]:
+    """id of every question of `asked` (id -> text) that some text of `taught` holds or nearly is -> that text.
+
+    Exact for equal sets of numbers: candidates come from the rarest runs of a question, of which a near-duplicate must share one.
+    """
+    runs = {key: runs_of(text) for key, text in asked.items()}
+    common = Counter(run for mine in runs.values() for run in mine)
+    index: dict[tuple[frozenset[str], str], list[str]] = {}
+    for key, mine in runs.items():
+        rarest = sorted(mine, key=lambda run: (common[run], run))[: len(mine) - math.ceil(NEAR * len(mine)) + 1]
+        for run in rarest:
+            index.setdefault((numbers_in(asked[key]), run), []).append(key)
+    found: dict[str, str] = {}
+    for text in dict.fromkeys(taught):
+        theirs, numbers = runs_of(text), numbers_in(text)
+        likely = {key for run in theirs for key in index.get((numbers, run), ())}
+        found |= {key: text for key in likely if key not in found and is_near(theirs, runs[key])}
+    return found
+
+
+def is_near(one: frozenset[str], other: frozenset[str]) -> bool:
+    return len(one & other) >= NEAR * len(one | other)
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    return frozenset(NUMBER.findall(unicodedata.normalize("NFKC", text)))
+
+
+def runs_of(text: str) -> frozenset[str]:
+    """Runs of letters, digits, Han and signs of arithmetic, without width, case, spaces and other punctuation."""
+    letters = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum() or c in SIGNS)
+    return frozenset(letters[i : i + RUN_CHARS] for i in range(max(1, len(letters) - RUN_CHARS + 1)))
