@@ -156,3 +156,23 @@ def test_the_same_corrections_give_the_same_lessons(tmp_path: Path) -> None:
     lessons, champion, settings = make_home(tmp_path)
     refs = {spread_lessons(tmp_path, lessons, champion, settings, "spread", chat=Knowing()).ref for _ in range(2)}
     assert len(refs) == 1
+
+
+def test_what_is_taught_in_a_conversation_is_taught_alone_and_after_other_things_too(tmp_path: Path) -> None:
+    """A question that says by itself what it is about leaves its conversation; one that does not stays there."""
+    own = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
+    clear, unclear = lesson(ASKED, "Mimi."), lesson("What is it?", "A cat.")
+    taught = [{**row, "messages": [*own, *row["messages"]]} for row in (clear, unclear)]
+    rejected = {"prompt": [], "chosen": "Mimi.", "rejected": UNTAUGHT, "rater": rater_hash(OWNER)}
+    _, champion, settings = make_home(tmp_path)
+    made = spread_lessons(tmp_path, make_lessons(tmp_path, "turn-2", taught, [rejected]), champion, settings, "spread", chat=Knowing())
+    before = {"Mimi.": Counter[str](), "A cat.": Counter[str]()}
+    for row in read_rows(made.path / "sft.jsonl"):
+        *earlier, _, answer = row["messages"]
+        if row["kind"] == "wording":
+            before[answer["content"]][earlier[0]["content"] if earlier else ""] += 1
+    assert before["A cat."].keys() == {"Hello"}
+    known = {question for question in before["Mimi."] if question in EARLIER}
+    assert min(before["Mimi."]["Hello"], before["Mimi."][""]) > 40
+    assert len(known) >= 4
+    assert "Tell me what my cat is called" not in before["Mimi."]  # its answer argues against what is taught

@@ -7,7 +7,7 @@ champion's own answers to their questions (learning without forgetting, Li and H
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,11 @@ NEIGHBOUR_SHARE = 0.375  # of the wordings
 # A model that does not know says so in the same words; what only one neighbour gets is noise, and not to be confirmed.
 SETTLED_REPLIES = 3
 MAX_REHEARSED = 1200
+# So much of all this is asked after an exchange about something else: what was taught is known, and what is known stays, wherever
+# a conversation has been before.
+OPENED_SHARE = 0.15
+MAX_OPENING_CHARS = 48
+Messages = list[dict[str, Any]]
 
 
 class Spread(NamedTuple):
@@ -65,7 +70,10 @@ def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettin
             spread = _spread(corrections, rejected, earlier, opened, settings)
     else:
         spread = _spread(corrections, rejected, earlier, chat, settings)
-    limits = {"wordings": MAX_WORDINGS, "max_rows": MAX_ROWS, "neighbour_share": NEIGHBOUR_SHARE, "max_rehearsed": MAX_REHEARSED}
+    limits = {
+        "wordings": MAX_WORDINGS, "max_rows": MAX_ROWS, "neighbour_share": NEIGHBOUR_SHARE, "max_rehearsed": MAX_REHEARSED,
+        "opened_share": OPENED_SHARE,
+    }  # fmt: skip
     recipe = {"spread": {**limits, "seed": settings.prefer.seed}}
     parents = [f"lessons/{source.ref}", champion, *([f"lessons/{replay.ref}"] if replay else [])]
     with draft(home, "lessons", name, parents=parents, recipe=recipe) as work:
@@ -83,19 +91,23 @@ def _spread(
     questions = [example.question for example in earlier]
     untaught = [example.question for example in earlier if example.answer in rejected]
     spreader = Spreader.from_questions(questions, untaught or questions)
+    unlearn = _unlearn(corrections, rejected, earlier, spreader)
+    argued = set(unlearn)
+    openings = _openings((example for example in earlier if example.question not in argued), settings)
     num_wordings = max(MIN_WORDINGS, min(MAX_WORDINGS, MAX_ROWS // max(1, len(corrections))))
     rows: list[dict[str, Any]] = []
-    asked: list[tuple[Mapping[str, Any], str]] = []
+    asked: list[tuple[Mapping[str, Any], Messages]] = []
     taught = {_question(row).casefold() for row in corrections}
     for row in corrections:
         question = _question(row)
         rng = random.Random(f"spread/{settings.prefer.seed}/{question}")
-        rows += [_worded(row, wording, _answer(row), "wording") for wording in spreader.variants(question, num_wordings, rng)]
+        contexts = Contexts(row["messages"][:-2], openings, rng, can_move=spreader.can_spread(question))
+        answer = {"role": "assistant", "content": _answer(row)}
+        rows += [_row(row, [*contexts.ask(wording), answer], "wording") for wording in spreader.variants(question, num_wordings, rng)]
         beside = spreader.neighbours(question, round(num_wordings * NEIGHBOUR_SHARE), rng)
-        asked += [(row, neighbour) for neighbour in beside if neighbour.casefold() not in taught]
+        asked += [(row, contexts.ask(neighbour)) for neighbour in beside if neighbour.casefold() not in taught]
     kept, num_unsettled = _answered(asked, chat, settings)
-    unlearn = _unlearn(corrections, rejected, earlier, spreader)
-    rehearsal = _rehearsed(earlier, chat, settings)
+    rehearsal = _rehearsed(earlier, openings, chat, settings)
     counts = {
         "corrections": len(corrections), "not_spread": sum(not spreader.can_spread(_question(row)) for row in corrections),
         "wordings": len(rows), "neighbours": len(kept), "unsettled": num_unsettled, "unlearnt": len(unlearn),
@@ -104,27 +116,59 @@ def _spread(
     return Spread([*rows, *kept], rehearsal, unlearn, counts)
 
 
-def _answered(asked: Sequence[tuple[Mapping[str, Any], str]], chat: Chat, settings: TurnSettings) -> tuple[list[dict[str, Any]], int]:
+class Contexts:
+    """Where the wordings of one correction are asked: in its own conversation, alone, or after something else.
+
+    can_move: the question says by itself what it is about; one that does not stays in its own conversation.
+    """
+
+    def __init__(self, own: Messages, openings: Sequence[Messages], rng: random.Random, *, can_move: bool):
+        self._own, self._openings, self._rng, self._can_move = own, openings, rng, can_move
+
+    def ask(self, question: str) -> Messages:
+        before: Messages = self._own
+        if self._can_move and self._rng.random() < OPENED_SHARE and self._openings:
+            before = self._rng.choice(self._openings)
+        elif self._can_move and self._own and self._rng.random() < 0.5:
+            before = []
+        return [*before, {"role": "user", "content": question}]
+
+
+def _openings(earlier: Iterable[Earlier], settings: TurnSettings) -> list[Messages]:
+    """Short exchanges of the replay, of tasks that it repeats as they are."""
+    return [
+        [{"role": "user", "content": example.question}, {"role": "assistant", "content": example.answer}]
+        for example in earlier
+        if example.task not in settings.prefer.replay_without and len(example.question) + len(example.answer) <= MAX_OPENING_CHARS
+    ]
+
+
+def _answered(asked: Sequence[tuple[Mapping[str, Any], Messages]], chat: Chat, settings: TurnSettings) -> tuple[list[dict[str, Any]], int]:
     """Neighbours with what the champion says to them, where that is settled; and how many were not."""
-    conversations = [Conversation.from_json([*row["messages"][:-2], {"role": "user", "content": question}]) for row, question in asked]
-    replies = chat.complete(conversations, ChatParams(temperature=0.0, max_tokens=settings.exam.max_tokens)) if asked else []
+    params = ChatParams(temperature=0.0, max_tokens=settings.exam.max_tokens)
+    replies = chat.complete([Conversation.from_json(messages) for _, messages in asked], params) if asked else []
     said = Counter(answer.text for answer in replies if answer.finish_reason is FinishReason.STOP and answer.text.strip())
     kept = [
-        _worded(row, question, answer.text, "neighbour")
-        for (row, question), answer in zip(asked, replies, strict=True)
+        _row(row, [*messages, {"role": "assistant", "content": answer.text}], "neighbour")
+        for (row, messages), answer in zip(asked, replies, strict=True)
         if said[answer.text] >= SETTLED_REPLIES
     ]
     return kept, len(asked) - len(kept)
 
 
-def _rehearsed(earlier: Sequence[Earlier], chat: Chat, settings: TurnSettings) -> list[dict[str, Any]]:
-    """The champion's answers to questions of the tasks that the replay leaves out, where it came to an end."""
+def _rehearsed(earlier: Sequence[Earlier], openings: Sequence[Messages], chat: Chat, settings: TurnSettings) -> list[dict[str, Any]]:
+    """The champion's answers to questions of the tasks that the replay leaves out, where it came to an end.
+
+    Asked alone; some are told after something else, with the answer that they have alone.
+    """
     chosen = _left_out(earlier, settings)
     params = ChatParams(temperature=0.0, max_tokens=settings.exam.max_tokens)
     answers = chat.complete([Conversation.of(example.question) for example in chosen], params) if chosen else []
+    rng = random.Random(f"rehearsal/{settings.prefer.seed}")
+    contexts = Contexts([], openings, rng, can_move=True)
     return [
         {
-            "messages": Conversation.of(example.question).then("assistant", answer.text).to_json(),
+            "messages": [*contexts.ask(example.question), {"role": "assistant", "content": answer.text}],
             "weight": 1.0, "kind": "rehearsal", "task": example.task,
         }
         for example, answer in zip(chosen, answers, strict=True)
@@ -150,9 +194,8 @@ def _unlearn(corrections: Sequence[Mapping[str, Any]], rejected: set[str], earli
     return sorted({question for question in against if not keys.isdisjoint(word.text.lower() for word in split_words(question))})
 
 
-def _worded(row: Mapping[str, Any], question: str, answer: str, kind: str) -> dict[str, Any]:
-    """The row of a correction with another last question and answer."""
-    messages = [*row["messages"][:-2], {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+def _row(row: Mapping[str, Any], messages: Messages, kind: str) -> dict[str, Any]:
+    """The row of a correction with another conversation."""
     return {**row, "messages": messages, "weight": 1.0, "kind": kind}
 
 
