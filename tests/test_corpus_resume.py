@@ -1,5 +1,4 @@
 import json
-import os
 import random
 import signal
 import subprocess
@@ -58,7 +57,7 @@ def num_shelved(home: Path) -> int:
 def kill_when(child: subprocess.Popen, reached) -> None:
     while child.poll() is None and not reached():
         time.sleep(0.002)
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     child.communicate()
 
 

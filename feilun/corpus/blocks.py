@@ -50,7 +50,7 @@ def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = 
     texts, edits = _edited(frame["text"], langs, settings)
     listed = by_row(joined([decodings(frame["encoding"]), *edits]), len(frame))
     refused = licence_reasons(frame["license"], named_policy(settings.licence_policy))
-    quality = _quality(texts, scorer)
+    quality = _quality(texts, langs, scorer)
     poor = pl.select(pl.when(quality < settings.min_quality).then(pl.lit("low_quality"))).to_series()
     reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, langs, settings), poor)
     washed = frame.with_columns(
@@ -73,9 +73,12 @@ def _edited(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> tup
     return texts, edits
 
 
-def _quality(texts: pl.Series, scorer: Scorer | None) -> pl.Series:
+def _quality(texts: pl.Series, langs: pl.Series, scorer: Scorer | None) -> pl.Series:
     """What the scorer says (1 without one), less for damage that no repair undoes: halved at one deleted word in 1,000 characters."""
-    damage = damage_scores(texts).sum_horizontal().to_numpy()
+    # Only these can be damaged so, and to look is not free.
+    doubtful = (langs == "zh") | texts.str.contains("\ufffd", literal=True)
+    damage = np.zeros(len(texts))
+    damage[doubtful.to_numpy()] = damage_scores(texts.filter(doubtful)).sum_horizontal().to_numpy()
     scores = np.ones(len(texts)) if scorer is None else scorer.score(texts)
     return pl.Series(scores / (1 + damage), dtype=pl.Float32)
 
