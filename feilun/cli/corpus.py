@@ -4,17 +4,25 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feilun.cli.parser import add, add_group, add_set
-from feilun.types import UserError
+from feilun.types import Consent, UserError
+
+if TYPE_CHECKING:
+    from feilun.config import CorpusSettings
+    from feilun.corpus.decontaminate import Decontaminator
+
+
+FEEDBACK = "feedback:"
+PATHS = "files, folders, addresses; or feedback: alone, the chats served here (feedback:publish: only those that may be published)"
 
 
 def add_corpus(verbs: Any) -> None:
     corpus = add_group(verbs, "corpus", "raw documents -> a clean corpus")
     build = add(corpus, "build", run_corpus_build, "clean text files into a corpus", begins=True)
     build.add_argument("name")
-    build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH")
+    build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH", help=PATHS)
     build.add_argument("--sources", type=Path, metavar="FILE", help="where the files come from (default: sources.toml in each folder)")
     build.add_argument("--licence-policy", choices=("open", "nc", "any"), help="what is not known to be so is dropped (default: any)")
     build.add_argument(
@@ -53,13 +61,12 @@ def add_corpus(verbs: Any) -> None:
 
 
 def path_or_address(text: str) -> Path | str:
-    return text if "://" in text else Path(text)
+    return text if "://" in text or text.startswith(FEEDBACK) else Path(text)
 
 
 def run_corpus_build(options: argparse.Namespace) -> int:
     from feilun.config import CorpusSettings, apply_settings
     from feilun.corpus import build_corpus, report
-    from feilun.corpus.decontaminate import DecontaminationSettings, Decontaminator, protected_texts
     from feilun.corpus.registry import find_registry, load_registry
     from feilun.progress import bytes_bar
 
@@ -68,11 +75,10 @@ def run_corpus_build(options: argparse.Namespace) -> int:
         settings = replace(settings, blocklist=words_of(options.blocklist))
     if options.licence_policy:
         settings = replace(settings, licence_policy=options.licence_policy)
+    decontaminator = _decontaminator(options)
+    if any(isinstance(path, str) and path.startswith(FEEDBACK) for path in options.paths):
+        return _build_from_chats(options, settings, decontaminator)
     registry = load_registry(options.sources) if options.sources else find_registry(options.paths)
-    protected = {path.name.partition(".")[0]: protected_texts(path) for path in options.protect}
-    if len(protected) < len(options.protect):
-        raise UserError("two files of --protect bear one name before the dot, which names their set; rename one")
-    decontaminator = Decontaminator(protected, DecontaminationSettings(action=options.protect_by)) if protected else None
     with bytes_bar("corpus") as show:
         made = build_corpus(
             options.home, options.name, options.paths, settings, registry=registry, decontaminator=decontaminator, progress=show
@@ -80,6 +86,52 @@ def run_corpus_build(options: argparse.Namespace) -> int:
     print(report(made))
     print(f"corpus/{made.ref}")
     return 0
+
+
+def _build_from_chats(options: argparse.Namespace, settings: "CorpusSettings", decontaminator: "Decontaminator | None") -> int:
+    from feilun.config import TurnSettings
+    from feilun.corpus import build_from_documents, report
+    from feilun.feedback import LessonRules, ServedChats
+    from feilun.progress import bytes_bar
+    from feilun.store import Store
+    from feilun.turn.steps import GOLD, read_gold
+
+    rules = replace(LessonRules(), scope=_scope(options), min_trust=TurnSettings().min_trust)
+    with Store.open(options.home) as store, bytes_bar("corpus") as show:
+        chats = ServedChats(store=store, rules=rules, gold=read_gold(options.home / GOLD))
+        made = build_from_documents(
+            options.home, options.name, chats, settings, generator=chats.generator, origins=chats.origins,
+            decontaminator=decontaminator, progress=show,
+        )  # fmt: skip
+    print(report(made))
+    counts = chats.origins["chats"]
+    left_out = ", ".join(f"{reason} {count:,}" for reason, count in counts["left_out"].items()) or "none"
+    print(f"served chats: {counts['messages']:,} messages, {counts['kept']:,} in documents; left out: {left_out}")
+    print(f"corpus/{made.ref}")
+    return 0
+
+
+def _scope(options: argparse.Namespace) -> Consent:
+    """The least consent that "feedback:" or "feedback:publish" asks for."""
+    if len(options.paths) > 1 or options.sources:
+        raise UserError(
+            "feedback: stands alone, without other paths and without --sources; build a corpus of each and join them: feilun corpus mix"
+        )
+    word = options.paths[0].removeprefix(FEEDBACK) or Consent.IMPROVE
+    if word not in (Consent.IMPROVE, Consent.PUBLISH):
+        raise UserError(f"{options.paths[0]!r}: allowed are feedback:, the same as feedback:improve, and feedback:publish")
+    if not (options.home / "feilun.db").exists():
+        raise UserError(f"nothing was served at {options.home}: it has no feilun.db; name the home that `feilun serve` uses with --home")
+    return Consent(word)
+
+
+def _decontaminator(options: argparse.Namespace) -> "Decontaminator | None":
+    from feilun.corpus.decontaminate import DecontaminationSettings, Decontaminator, protected_texts
+
+    protected = {path.name.partition(".")[0]: protected_texts(path) for path in options.protect}
+    if len(protected) < len(options.protect):
+        raise UserError("two files of --protect bear one name before the dot, which names their set; rename one")
+    return Decontaminator(protected, DecontaminationSettings(action=options.protect_by)) if protected else None
 
 
 def run_corpus_mix(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ the build was killed and begun again.
 """
 
 import hashlib
+import json
 import resource
 import tempfile
 import time
@@ -107,11 +108,13 @@ def build_corpus(
 
 def build_from_documents(
     home: Path, name: str, documents: Iterable[Document], settings: CorpusSettings, *, parents: Sequence[str] = (),
-    generator: Mapping[str, Any] | None = None, protect: Protect | None = None, progress: Progress | None = None,
+    generator: Mapping[str, Any] | None = None, origins: Mapping[str, Any] | None = None, decontaminator: Decontaminator | None = None,
+    protect: Protect | None = None, progress: Progress | None = None,
 ) -> Artifact:  # fmt: skip
     """The same corpus from documents in memory, consumed once, as they come.
 
     generator: what made them (name, seed), for the recipe. parents: "kind/name@hash" of the artifacts they came from.
+    origins: what the documents came from, complete once the last is consumed; for the counts, and its hash for the recipe.
     progress: called with (bytes done, 0), because the total is not known.
     """
     _check(settings)
@@ -123,10 +126,16 @@ def build_from_documents(
         digest = hashlib.sha256()
         with tempfile.TemporaryDirectory(prefix=".parts.", dir=work.path) as parts:
             blocks = _wash_documents(_rows_of(documents, digest), settings, scorer, Path(parts), progress)
-            keeper = _keep(work.path, settings, blocks, protect, None)
+            keeper = _keep(work.path, settings, blocks, protect, decontaminator)
         recipe["inputs"] = inputs = [{"name": name, "sha256": digest.hexdigest()}]
-        work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | clock.read()
+        recipe |= {"protected": decontaminator.to_json()} if decontaminator else {}
+        recipe |= {"origins": _sha256_of(origins)} if origins else {}
+        work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | clock.read() | dict(origins or {})
     return _published(work.artifact)
+
+
+def _sha256_of(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def _published(artifact: Artifact | None) -> Artifact:

@@ -1,5 +1,6 @@
 """Feedback: events become lessons, weighed by how far their raters are believed. No torch, and no knowledge of numbers."""
 
+from feilun.feedback.chats import ServedChats
 from feilun.feedback.curation import LessonRules, curate, may_teach
 from feilun.feedback.export import artifacts_to_rebuild, export_events
 from feilun.feedback.foreign import import_feedback
@@ -16,6 +17,7 @@ __all__ = [
     "LessonRules",
     "RaterTrust",
     "Raters",
+    "ServedChats",
     "Signal",
     "artifacts_to_rebuild",
     "build_lessons",

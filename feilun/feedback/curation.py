@@ -13,7 +13,7 @@ from feilun.feedback.opinions import Heard, hear, normalise
 from feilun.feedback.raters import Raters, judge_raters
 from feilun.feedback.signals import SIGNALS, Draft
 from feilun.feedback.terms import within_terms
-from feilun.store import OWNER, CurrentVote
+from feilun.store import OWNER, CurrentVote, Talk
 from feilun.types import Consent, is_held_out
 
 __all__ = ["LESSON_CONSENT", "Curated", "Lesson", "LessonRules", "WeighedPair", "curate", "may_teach"]
@@ -93,11 +93,11 @@ class _Said:
     events: list[str]
 
 
-def may_teach(vote: CurrentVote, owner_edited: frozenset[str]) -> bool:
+def may_teach(said: CurrentVote | Talk, owner_edited: frozenset[str]) -> bool:
     """The held-out rule: by principal; for the one owner by thread, where a thread that ever held an owner's edit teaches."""
-    if vote.principal != OWNER:
-        return not is_held_out(vote.principal)
-    return vote.thread_id in owner_edited or not is_held_out(vote.thread_id)
+    if said.principal != OWNER:
+        return not is_held_out(said.principal)
+    return said.thread_id in owner_edited or not is_held_out(said.thread_id)
 
 
 def curate(

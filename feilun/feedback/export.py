@@ -23,11 +23,11 @@ def export_events(store: Store, path: Path) -> int:
     return len(events)
 
 
-def artifacts_to_rebuild(home: Path, event_ids: Iterable[str]) -> list[Artifact]:
-    """Every artifact that an event went into: lessons that name it, whatever was erased before, and all that was made from those."""
-    wanted = set(event_ids)
+def artifacts_to_rebuild(home: Path, ids: Iterable[str]) -> list[Artifact]:
+    """Every artifact that an event or an answer went into: what names it, whatever was erased before, and all that was made from those."""
+    wanted = set(ids)
     everything = [artifact for kind in KINDS for artifact in list_artifacts(home, kind)]
-    roots = (a for a in everything if _is_grave(a) or not wanted.isdisjoint(a.manifest["counts"].get("events", ())))
+    roots = (a for a in everything if _is_grave(a) or not wanted.isdisjoint(ids_named_by(a)))
     found = {_ref(a): a for a in roots}
     grew = bool(found)
     while grew:
@@ -35,6 +35,14 @@ def artifacts_to_rebuild(home: Path, event_ids: Iterable[str]) -> list[Artifact]
         found |= made_from
         grew = bool(made_from)
     return list(found.values())
+
+
+def ids_named_by(artifact: Artifact) -> list[str]:
+    """Events and completions that its manifest says went straight into it."""
+    if artifact.kind not in ("lessons", "corpus"):
+        return []
+    counts = artifact.manifest["counts"]
+    return [*counts.get("events", ()), *counts.get("completions", ())]
 
 
 def _is_grave(artifact: Artifact) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import list_artifacts
-from feilun.feedback.export import artifacts_to_rebuild
+from feilun.feedback.export import artifacts_to_rebuild, ids_named_by
 from feilun.feedback.lessons import rater_hash
 from feilun.store import Store
 
@@ -45,7 +45,10 @@ def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
     ids = {event.id for event in mine}
     named = {f"lessons/{a.ref}": sorted(ids.intersection(a.manifest["counts"].get("events", ()))) for a in list_artifacts(home, "lessons")}
-    roots = {ref for ref, events in named.items() if events}
+    ids.update(record.id for record in store.completions_of(principal))
+    roots = {
+        f"{a.kind}/{a.ref}" for kind in ("lessons", "corpus") for a in list_artifacts(home, kind) if not ids.isdisjoint(ids_named_by(a))
+    }
     for artifact in artifacts_to_rebuild(home, ids) if ids else ():
         ref = f"{artifact.kind}/{artifact.ref}"
         if ref in roots or not roots.isdisjoint(artifact.parents):

@@ -295,6 +295,15 @@ class ShownMessage(NamedTuple):
     asked: tuple[str, ...] = ()
 
 
+class Talk(NamedTuple):
+    """A conversation that was not erased, without its words. consents: address of a question -> the narrowest consent it was asked with."""
+
+    principal: str
+    thread_id: str
+    completion_ids: tuple[str, ...]
+    consents: Mapping[str, Consent]
+
+
 class Thread(NamedTuple):
     """A whole conversation. messages: parents first, siblings in order of time. consent: of its newest completion."""
 

@@ -39,6 +39,7 @@ from feilun.store.rows import (
     OldEvent,
     OldThread,
     ReceiptRow,
+    Talk,
     Thread,
     ThreadRow,
     TurnRow,
@@ -130,6 +131,10 @@ class Store:
     def thread(self, principal: str, thread_id: str) -> Thread | None:
         """None unless this principal has had an answer in it."""
         return self._database.read(lambda c: threads.whole(c, principal, thread_id))
+
+    def talks(self) -> list[Talk]:
+        """Every conversation of every principal, erased answers left out."""
+        return self._database.read(threads.talks)
 
     def messages_to(self, address: str) -> list[dict[str, Any]]:
         """{"role", "content"} of every message on the way from a thread's first to the one stored at `address`."""

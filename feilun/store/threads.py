@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from feilun.store import search
 from feilun.store.completions import IN_CHUNK
 from feilun.store.identity import address_of, root_address, text_of
-from feilun.store.rows import Answered, Hit, ShownMessage, Standing, Thread, ThreadRow
+from feilun.store.rows import Answered, Hit, ShownMessage, Standing, Talk, Thread, ThreadRow
 from feilun.store.schema import choices, completions, events, messages, vote_spans
-from feilun.store.votes import stands_now
+from feilun.store.votes import NARROWEST_FIRST, stands_now
 from feilun.types import Consent
 
 TITLE_CHARS = 60
@@ -39,6 +39,19 @@ def listed(connection: sa.Connection, principal: str, limit: int, before: float 
     ids = [row.thread_id for row in rows]
     named, counted = titles(connection, principal, ids), _num_answers(connection, principal, ids)
     return [ThreadRow(row.thread_id, named.get(row.thread_id, ""), row.at, counted.get(row.thread_id, 0)) for row in rows]
+
+
+def talks(connection: sa.Connection) -> list[Talk]:
+    """Every conversation of everybody, in an order that does not change."""
+    about = completions.c
+    wanted = sa.select(about.principal, about.thread_id, about.id, about.parent, about.consent).where(about.erased == 0)
+    found: dict[tuple[str, str], tuple[list[str], dict[str, Consent]]] = {}
+    for row in connection.execute(wanted.order_by(about.principal, about.thread_id, about.started, about.id)):
+        ids, consents = found.setdefault((row.principal, row.thread_id), ([], {}))
+        ids.append(row.id)
+        given = Consent(row.consent)
+        consents[row.parent] = min(given, consents.get(row.parent, given), key=NARROWEST_FIRST.index)
+    return [Talk(*key, tuple(ids), consents) for key, (ids, consents) in found.items()]
 
 
 def titles(connection: sa.Connection, principal: str, thread_ids: Collection[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What an erasure leaves to do outside the store: artifacts that hold what went are entombed, receipts blanked, models set aside.
 
-It follows the ids of erased events from the lessons that name them through all that was made from those, so it can be done again
-at any time, and whoever dies in the middle of it leaves nothing that the next sweep does not find.
+It follows the ids of erased events and answers from the lessons and corpora that name them through all that was made from those, so it
+can be done again at any time, and whoever dies in the middle of it leaves nothing that the next sweep does not find.
 """
 
 import json
@@ -18,6 +18,7 @@ __all__ = ["LEARNED", "Swept", "prune_imported", "ref_of", "sweep", "sweep_if_ow
 
 LEARNED = "it learned from what was erased since"
 SWEPT_NOTE = "swept"
+HOLD_WORDS = ("lessons", "corpus", "tokens")
 # Shorter texts are said by anybody, and lead to nobody.
 LEAST_BYTES = 16
 
@@ -44,8 +45,8 @@ def sweep(home: Path, store: Store) -> Swept:
     """Take out of the home's artifacts what was erased in the store; models stay, but only the champion may still answer."""
     epoch = store.erasure_epoch()
     erasures = store.erasures()
-    erased = frozenset(event_id for erasure in erasures for event_id in erasure.event_ids)
-    asked = frozenset(event_id for erasure in erasures if erasure.subject != EXPIRED for event_id in erasure.event_ids)
+    erased = frozenset(name for erasure in erasures for name in (*erasure.event_ids, *erasure.completion_ids))
+    asked = frozenset(name for e in erasures if e.subject != EXPIRED for name in (*e.event_ids, *e.completion_ids))
     entombed, blanked, models = [], [], []
     unlearn = {ref_of(artifact) for artifact in artifacts_to_rebuild(home, asked)}
     touched = artifacts_to_rebuild(home, erased)
@@ -53,7 +54,7 @@ def sweep(home: Path, store: Store) -> Swept:
         ref, is_grave = ref_of(artifact), "tombstone" in artifact.manifest
         if artifact.kind == "models":
             models += [ref] if ref in unlearn and not is_grave else []
-        elif is_grave or artifact.kind == "lessons" or _asks_lessons(artifact):
+        elif is_grave or artifact.kind in HOLD_WORDS or _asks_lessons(artifact):
             entomb(artifact, {"why": "it held what was erased"} if ref in unlearn else {"why": "its time is over", "expired": True})
             entombed += [] if is_grave else [ref]
         elif artifact.kind == "runs" and _blank(artifact, erased):
