@@ -105,6 +105,7 @@ class CorpusSettings:
     redact: the kinds of personal data that give way to a placeholder; also known is private_ip, which in published text is
     nearly always an example. licence_policy: open, nc or any.
     near_duplicates: of texts whose runs of five letters are alike by `min_similarity` (Jaccard) or more, the best stays.
+    engine: local (`workers` processes) or ray (a cluster); neither changes what is in the corpus.
     """
 
     filters: bool = True
@@ -126,6 +127,7 @@ class CorpusSettings:
     skip_repairs: tuple[str, ...] = ()
     simplify: bool = False
     workers: int = 2
+    engine: str = "local"
     text_column: str = "text"
     redact: tuple[str, ...] = ("secret", "email", "id_card", "company", "bank_card", "wechat", "qq", "phone", "ip")
     licence_policy: str = "any"

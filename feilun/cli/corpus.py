@@ -20,17 +20,7 @@ PATHS = "files, folders, addresses; or feedback: alone, the chats served here (f
 
 def add_corpus(verbs: Any) -> None:
     corpus = add_group(verbs, "corpus", "raw documents -> a clean corpus")
-    build = add(corpus, "build", run_corpus_build, "clean text files into a corpus", begins=True)
-    build.add_argument("name")
-    build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH", help=PATHS)
-    build.add_argument("--sources", type=Path, metavar="FILE", help="where the files come from (default: sources.toml in each folder)")
-    build.add_argument("--licence-policy", choices=("open", "nc", "any"), help="what is not known to be so is dropped (default: any)")
-    build.add_argument(
-        "--protect", action="append", default=[], type=Path, metavar="FILE", help="texts that must not be in it; may be repeated"
-    )
-    build.add_argument("--protect-by", choices=("drop", "cut"), default="drop", help="drop a document that holds one, or cut the lines")
-    build.add_argument("--blocklist", type=Path, metavar="FILE", help="drop texts with words of this file, one a line")
-    add_set(build)
+    add_build(corpus)
     mix = add(corpus, "mix", run_corpus_mix, "one corpus from several, by weights, caps and epochs")
     mix.add_argument("name")
     mix.add_argument(
@@ -60,6 +50,21 @@ def add_corpus(verbs: Any) -> None:
     add_set(train)
 
 
+def add_build(corpus: Any) -> None:
+    build = add(corpus, "build", run_corpus_build, "clean text files into a corpus", begins=True)
+    build.add_argument("name")
+    build.add_argument("paths", nargs="+", type=path_or_address, metavar="PATH", help=PATHS)
+    build.add_argument("--sources", type=Path, metavar="FILE", help="where the files come from (default: sources.toml in each folder)")
+    build.add_argument("--licence-policy", choices=("open", "nc", "any"), help="what is not known to be so is dropped (default: any)")
+    build.add_argument(
+        "--protect", action="append", default=[], type=Path, metavar="FILE", help="texts that must not be in it; may be repeated"
+    )
+    build.add_argument("--protect-by", choices=("drop", "cut"), default="drop", help="drop a document that holds one, or cut the lines")
+    build.add_argument("--blocklist", type=Path, metavar="FILE", help="drop texts with words of this file, one a line")
+    build.add_argument("--engine", choices=("local", "ray"), help="local, or the same work on a Ray cluster")
+    add_set(build)
+
+
 def path_or_address(text: str) -> Path | str:
     return text if "://" in text or text.startswith(FEEDBACK) else Path(text)
 
@@ -73,6 +78,8 @@ def run_corpus_build(options: argparse.Namespace) -> int:
     settings = apply_settings(CorpusSettings(), options.assignments)
     if options.blocklist is not None:
         settings = replace(settings, blocklist=words_of(options.blocklist))
+    if options.engine:
+        settings = replace(settings, engine=options.engine)
     if options.licence_policy:
         settings = replace(settings, licence_policy=options.licence_policy)
     decontaminator = _decontaminator(options)

@@ -39,6 +39,7 @@ from feilun.types import Document, UserError
 __all__ = ["build_corpus", "build_from_documents"]
 
 Progress = Callable[[int, int], None]
+ENGINES = ("local", "ray")
 
 
 @dataclass(slots=True)
@@ -102,7 +103,11 @@ def build_corpus(
         recipe |= _origins(registry, washed, decontaminator)
         recipe |= _recipe(settings) | {"inputs": [{"name": i["name"], "sha256": i["sha256"]} for i in inputs]}
         skipped = [skip._asdict() for skip in found.skipped]
-        work.counts = _finish(keeper, {"inputs": inputs, "skipped": skipped}) | clock.read() | {"workers": settings.workers}
+        work.counts = (
+            _finish(keeper, {"inputs": inputs, "skipped": skipped})
+            | clock.read()
+            | {"workers": settings.workers, "engine": settings.engine}
+        )
     return _published(work.artifact)
 
 
@@ -118,6 +123,8 @@ def build_from_documents(
     progress: called with (bytes done, 0), because the total is not known.
     """
     _check(settings)
+    if settings.engine != "local":
+        raise UserError(f"engine={settings.engine}: documents in memory are washed in this process; leave the engine out")
     settings, scorers = _pinned(home, settings)
     clock = Clock()
     recipe = _recipe(settings) | {"generator": dict(generator or {})}
@@ -149,6 +156,8 @@ def _check(settings: CorpusSettings) -> None:
             f"corpus settings min_chars={settings.min_chars}, shard_bytes={settings.shard_bytes}, workers={settings.workers}: "
             "allowed are min_chars >= 0, shard_bytes >= 1, workers >= 1"
         )
+    if settings.engine not in ENGINES:
+        raise UserError(f"engine={settings.engine}: allowed are {', '.join(ENGINES)}")
     named_policy(settings.licence_policy)
     check_kinds(settings.redact)
     if not 0 <= settings.min_quality <= 1:

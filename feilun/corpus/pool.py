@@ -16,7 +16,7 @@ from feilun.types import UserError
 if TYPE_CHECKING:
     from feilun.corpus.shelf import WashedShard
 
-__all__ = ["group_sources", "wash_shards"]
+__all__ = ["group_sources", "use_one_thread", "wash_shards"]
 
 Shards = Generator["WashedShard", None, None]
 GROUP_BYTES = 8 << 20
@@ -45,6 +45,11 @@ def _text_bytes(source: Source) -> int:
 
 def wash_shards(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path) -> Shards:
     """What `process_shard` makes of each group, in order."""
+    if settings.engine == "ray":
+        from feilun.corpus.cluster import wash_on_ray
+
+        yield from wash_on_ray(groups, settings, shelf)
+        return
     num_workers = min(settings.workers, len(groups))
     if num_workers > 1 and sum(_text_bytes(s) for group in groups for s in group) >= MIN_POOL_BYTES:
         yield from _in_pool(groups, settings, shelf, num_workers)
@@ -67,9 +72,14 @@ def _in_pool(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, she
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
+def use_one_thread() -> None:
+    """For a worker, before it loads polars."""
     # Polars kernels on one column are serial: more threads than processes cost time and give none (measured).
     os.environ["POLARS_MAX_THREADS"] = os.environ["RAYON_NUM_THREADS"] = "1"
+
+
+def _begin() -> None:
+    use_one_thread()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

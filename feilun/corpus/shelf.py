@@ -70,8 +70,8 @@ def _sweep_drafts(root: Path, name: str) -> None:
 
 
 def settings_of_content(settings: CorpusSettings) -> dict[str, Any]:
-    """Settings without `workers`, which changes how long a build takes and nothing in it."""
-    return {key: value for key, value in resolved(settings).items() if key != "workers"}
+    """Settings without `workers` and `engine`, which change how long a build takes and nothing in it."""
+    return {key: value for key, value in resolved(settings).items() if key not in ("workers", "engine")}
 
 
 def process_shard(sources: Sequence[Source], settings: CorpusSettings, shelf: Path) -> WashedShard:
@@ -126,7 +126,7 @@ def _wash_into(place: Path, sources: Sequence[Source], sha256_of: Mapping[str, s
     from feilun.corpus.blocks import washed_blocks, write_block
     from feilun.corpus.scorer import load_scorer
 
-    work = place.with_name(f"{place.name}.{os.getpid()}")
+    work = place.with_name(f"{place.name}.{os.uname().nodename}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     counts: dict[str, int] = {}
