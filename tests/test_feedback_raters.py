@@ -18,7 +18,7 @@ from feilun.feedback import LessonRules, curate
 from feilun.feedback.duplicates import DIGITS, near_groups, skeleton
 from feilun.feedback.opinions import hear
 from feilun.feedback.raters import judge_raters
-from feilun.feedback.stuffing import SLACK, Act, e_bh, log_factor, shifted
+from feilun.feedback.stuffing import SLACK, Act, log_factor, shifted
 from feilun.feedback.voices import find_voices, log_copied
 from feilun.store import OWNER, CurrentVote, Sibling
 
@@ -42,15 +42,6 @@ def test_no_honest_rater_is_expected_to_gain_by_an_act(p: float, by: float, q: f
 def test_independent_agreement_is_not_expected_to_look_copied(f: float, true: float, rho: float) -> None:
     agrees = min(true, f)  # f is the most that the null allows
     assert agrees * math.exp(log_copied(f, rho, True)) + (1 - agrees) * math.exp(log_copied(f, rho, False)) <= 1 + 1e-9
-
-
-def test_e_bh_on_a_case_by_hand() -> None:
-    """Of four e-values at alpha .1: 40 / 1 and 40 / 2 and 40 / 3 are asked of the largest three."""
-    log_e = {"a": math.log(45), "b": math.log(21), "c": math.log(13), "d": 0.0}
-    assert e_bh(log_e, 0.1) == {"a", "b"}
-    assert e_bh(log_e | {"c": math.log(14)}, 0.1) == {"a", "b", "c"}
-    assert e_bh({}, 0.1) == frozenset()
-    assert e_bh({"a": math.log(45)}, 0.1, num_all=100) == frozenset()
 
 
 def thumbs(rng: random.Random, raters: Iterable[str], p_up: list[float], first_seq: int = 1) -> list[CurrentVote]:

@@ -116,6 +116,8 @@ def test_several_claims_at_once():
     assert e_bonferroni(log_es, ALPHA) == ("a",)
     assert e_bh(log_es, ALPHA) == ("a", "b")
     assert e_bh({}, ALPHA) == ()
+    assert e_bh({"a": math.log(45)}, 0.1) == ("a",)
+    assert e_bh({"a": math.log(45)}, 0.1, num_all=100) == ()
     assert bonferroni({"x": 0.004, "y": 0.003}, {"x": 0.5, "y": 0.25}, ALPHA) == ("x",)
     with pytest.raises(UserError, match="sum to at most 1"):
         bonferroni({"x": 0.1}, {"x": 0.6, "y": 0.6}, ALPHA)

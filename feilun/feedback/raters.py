@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from feilun.feedback.opinions import Heard
-from feilun.feedback.stuffing import e_bh, log_e_values
+from feilun.feedback.stuffing import log_e_values
 from feilun.feedback.trust import RaterTrust, rater_trust
 from feilun.feedback.voices import find_voices
+from feilun.stats import e_bh
 from feilun.store import OWNER
 
 __all__ = ["HasDefences", "Raters", "judge_raters"]
@@ -57,6 +58,6 @@ def judge_raters(heard: Heard, gold: Mapping[str, tuple[str, ...]] | None, defen
     voices = find_voices(heard, defences.voice_alpha, apart=frozenset({OWNER})) if defences.voice_alpha else {}
     log_e = log_e_values(heard, gold, voices) if defences.stuffing_alpha else {}
     log_e.pop(OWNER, None)
-    guilty = e_bh(log_e, defences.stuffing_alpha) if log_e else frozenset()
+    guilty = frozenset(e_bh(log_e, defences.stuffing_alpha))
     stuffers = frozenset(vote.principal for vote in heard.votes if guilty & {vote.principal, voices.get(vote.principal, vote.principal)})
     return Raters(trust=rater_trust(heard.without(stuffers), gold, voices), voices=voices, stuffers=stuffers, log_e=log_e)

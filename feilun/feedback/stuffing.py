@@ -22,7 +22,7 @@ from feilun.feedback.opinions import Heard, Opinion, Place, normalise
 from feilun.feedback.trust import Gold
 from feilun.store import CurrentVote
 
-__all__ = ["e_bh", "log_e_values", "shifted"]
+__all__ = ["log_e_values", "shifted"]
 
 SLACK = 0.7  # log-odds: at an even answer an honest rater praises between 33 % and 67 %
 DRAWN = 2.0  # what is expected of an unseen answer counts as so many raters
@@ -70,17 +70,6 @@ def log_e_values(heard: Heard, gold: Mapping[str, tuple[str, ...]] | None, voice
         many = [item for item in said if item.rater in shared]
         found |= {voice: _log_e(acts) for voice, acts in _acts(many, known, voices, lambda rater: voices[rater], among=said).items()}
     return found
-
-
-def e_bh(log_e: Mapping[str, float], alpha: float, num_all: float | None = None) -> frozenset[str]:
-    """The names whose e-values stand at false discovery rate `alpha`, under any dependence. Source: Wang and Ramdas 2022.
-
-    num_all: how many e-values there are, where those that are not given are too small to stand.
-    """
-    total = len(log_e) if num_all is None else num_all
-    ranked = sorted(log_e.items(), key=lambda item: (-item[1], item[0]))
-    passed = [k for k, (_, value) in enumerate(ranked, 1) if value >= math.log(total / (k * alpha))]
-    return frozenset(name for name, _ in ranked[: max(passed, default=0)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

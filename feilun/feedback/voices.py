@@ -19,7 +19,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from feilun.feedback.opinions import Heard, normalise
-from feilun.feedback.stuffing import e_bh, shifted
+from feilun.feedback.stuffing import shifted
+from feilun.stats import e_bh
 
 __all__ = ["find_voices"]
 

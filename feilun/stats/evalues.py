@@ -138,11 +138,13 @@ def e_bonferroni(log_es: Mapping[str, float], alpha: float) -> tuple[str, ...]:
     return tuple(name for name, log_e in log_es.items() if log_e >= math.log(len(log_es) / alpha))
 
 
-def e_bh(log_es: Mapping[str, float], alpha: float) -> tuple[str, ...]:
+def e_bh(log_es: Mapping[str, float], alpha: float, num_all: float | None = None) -> tuple[str, ...]:
     """Names of the claims refuted with a share of false ones of at most `alpha` in the mean, however they hang together.
 
     The k largest, for the largest k whose k-th is at least number / (alpha k). Source: Wang and Ramdas 2022.
+    num_all: how many claims there are, where those that are not given are too small to stand.
     """
-    ordered = sorted(log_es, key=lambda name: -log_es[name])
-    passed = [k for k, name in enumerate(ordered, 1) if log_es[name] >= math.log(len(ordered) / (alpha * k))]
+    total = len(log_es) if num_all is None else num_all
+    ordered = sorted(log_es, key=lambda name: (-log_es[name], name))
+    passed = [k for k, name in enumerate(ordered, 1) if log_es[name] >= math.log(total / (alpha * k))]
     return tuple(ordered[: max(passed, default=0)])
