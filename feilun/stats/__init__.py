@@ -23,9 +23,11 @@ from feilun.stats.intervals import Interval, bootstrap_interval, mean_interval, 
 from feilun.stats.missing import RatingRates, rating_rates
 from feilun.stats.rating import Duel, Rank, leaderboard
 from feilun.stats.sequences import confidence_sequence
+from feilun.stats.values import Floats, voter_means, without_top
 
 __all__ = [
     "Duel",
+    "Floats",
     "Interval",
     "Rank",
     "RatingRates",
@@ -43,7 +45,9 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "rating_rates",
+    "voter_means",
     "voters_to_add",
     "voters_to_turn",
     "wilson",
+    "without_top",
 ]

@@ -1,6 +1,7 @@
 """Values and their clusters as arrays, checked: what every figure of this room begins with."""
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,3 +45,13 @@ def cluster_means(x: Floats, codes: Codes) -> Floats:
     """One mean a cluster, in order of first appearance: however much somebody says, it is one voice."""
     means: Floats = np.bincount(codes, weights=x) / np.bincount(codes)
     return means
+
+
+def voter_means(by_voter: Mapping[str, Sequence[float]]) -> Floats:
+    """The mean of each voter's differences, in the order of their names; empty where nobody voted."""
+    return np.array([sum(by_voter[name]) / len(by_voter[name]) for name in sorted(by_voter)], dtype=np.float64)
+
+
+def without_top(means: Floats, share: float) -> Floats:
+    """The means in ascending order without the largest: `share` of them, at least one."""
+    return np.sort(means)[: means.size - max(1, math.ceil(share * means.size))]

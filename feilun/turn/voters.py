@@ -7,14 +7,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from feilun.config import TurnSettings
 from feilun.feedback import may_teach, rater_hash
 from feilun.feedback.curation import LESSON_CONSENT
 from feilun.feedback.opinions import normalise, prompt_of
-from feilun.stats import confidence_sequence, log_e_voters, voters_to_add, voters_to_turn
+from feilun.stats import Floats, confidence_sequence, log_e_voters, voter_means, voters_to_add, voters_to_turn, without_top
 from feilun.store import OWNER, CurrentVote, Store
 from feilun.turn.verdict import TaskVerdict
 
@@ -24,7 +21,7 @@ HELD_OUT = "held_out"
 MIN_VOTERS = 5
 MAX_QUESTIONS, MAX_OF_ONE = 2000, 40
 TOP_SHARE = 0.01
-Means = NDArray[np.float64]
+Means = Floats
 Row = Mapping[str, Any]
 
 
@@ -76,15 +73,14 @@ def voters(champion: Iterable[Row], candidate: Iterable[Row]) -> Means:
     for row in candidate:
         if row["task"] == HELD_OUT and row["id"] in before:
             by_user.setdefault(str(row["cell"]), []).append(float(row["value"]) - float(before[row["id"]]["value"]))
-    return np.array([sum(by_user[user]) / len(by_user[user]) for user in sorted(by_user)], dtype=np.float64)
+    return voter_means(by_user)
 
 
 def carries(means: Means, level: float) -> bool:
     """Whether the users prefer the candidate at `level`, also without the most favourable of them (1 in 100, at least one)."""
     if means.size < MIN_VOTERS:
         return False
-    rest = np.sort(means)[: means.size - max(1, math.ceil(TOP_SHARE * means.size))]
-    return all(log_e_voters(some) >= math.log(1 / level) for some in (means, rest))
+    return all(log_e_voters(some) >= math.log(1 / level) for some in (means, without_top(means, TOP_SHARE)))
 
 
 def is_worse(means: Means, settings: TurnSettings) -> bool:
