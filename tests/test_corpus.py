@@ -356,6 +356,14 @@ def test_shards_are_bounded_and_hold_every_document_in_order(tmp_path: Path) -> 
     assert "validation part is empty" in report(artifact)
 
 
+def test_shards_of_edits_are_bounded_by_what_was_changed(tmp_path: Path) -> None:
+    rows = [{"id": f"{i:03d}", "text": f"{i:03d} " + "字" * 100 + "\x00" * 500 + "尾"} for i in range(40)]
+    artifact = build(tmp_path, write_rows(tmp_path / "a.jsonl", *rows), shard_bytes=5000)
+    shards = list(read_edits(artifact))
+    assert len(shards) > 3
+    assert sum(len(shard["id"].unique()) for shard in shards) >= 40
+
+
 def test_documents_in_memory_take_the_same_way(tmp_path: Path) -> None:
     documents = [Document(id=str(i), text=f"{CHINESE} 第{i % 9}篇  \n", source="gen", license="CC0") for i in range(20)]
     bad = Document(id="bad", text="half a pair \ud83d")

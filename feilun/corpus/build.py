@@ -54,9 +54,9 @@ class Keeper:
     def __post_init__(self) -> None:
         size = self.settings.shard_bytes
         documents, dropped = (dict.fromkeys(columns, pl.String()) for columns in (DOCUMENT_COLUMNS, DROPPED_COLUMNS))
-        self.writers = {part: ShardWriter(self.folder, part, documents | WEIGHT_COLUMNS, "text", size) for part in PARTS}
-        self.writers[DROPPED] = ShardWriter(self.folder, DROPPED, dropped, "head", size)
-        self.writers[EDITS] = ShardWriter(self.folder, EDITS, EDITS_SCHEMA, "id", size)
+        self.writers = {part: ShardWriter(self.folder, part, documents | WEIGHT_COLUMNS, ("text",), size) for part in PARTS}
+        self.writers[DROPPED] = ShardWriter(self.folder, DROPPED, dropped, ("head",), size)
+        self.writers[EDITS] = ShardWriter(self.folder, EDITS, EDITS_SCHEMA, ("id", "rule", "encoding", "before", "after"), size)
 
     def add(self, block: pl.DataFrame) -> None:
         is_kept = block["reason"].is_null()

@@ -190,7 +190,7 @@ def choose(shelf: Shelf, num_bytes: float, seed: int) -> Chosen:
 
 def _write(folder: Path, shelves: Sequence[Shelf], shares: Sequence[Share], settings: MixSettings) -> dict[str, Any]:
     chosen = [choose(shelf, share.given, settings.seed) for shelf, share in zip(shelves, shares, strict=True)]
-    tally, writers = Tally(), {part: ShardWriter(folder, part, COLUMNS, "text", settings.shard_bytes) for part in PARTS}
+    tally, writers = Tally(), {part: ShardWriter(folder, part, COLUMNS, ("text",), settings.shard_bytes) for part in PARTS}
     validation = _validation(shelves)
     given = pl.DataFrame(schema=GIVEN)
     held_out = pl.Series(text_digests(validation["text"])).implode()

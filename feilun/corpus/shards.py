@@ -1,6 +1,6 @@
 """The files of a corpus: numbered Parquet shards for the train and validation parts and for what was dropped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +29,12 @@ ROW_GROUP_ROWS = 16_384
 
 
 class ShardWriter:
-    """Appends frames to `folder/prefix-00000.parquet`, ...; a shard closes after `shard_bytes` of `sized_by`.
+    """Appends frames to `folder/prefix-00000.parquet`, ...; a shard closes after `shard_bytes` of the texts in `sized_by`.
 
     Where a shard ends depends only on the rows, not on how they came in frames, so equal rows give equal files.
     """
 
-    def __init__(self, folder: Path, prefix: str, schema: Mapping[str, Any], sized_by: str, shard_bytes: int) -> None:
+    def __init__(self, folder: Path, prefix: str, schema: Mapping[str, Any], sized_by: Sequence[str], shard_bytes: int) -> None:
         self.folder, self.prefix, self.schema = folder, prefix, schema
         self.sized_by, self.shard_bytes = sized_by, shard_bytes
         self.num_bytes = 0
@@ -45,7 +45,8 @@ class ShardWriter:
     def add(self, frame: pl.DataFrame) -> None:
         if frame.is_empty():
             return
-        sizes = frame[self.sized_by].str.len_bytes().cast(pl.Int64)
+        lengths = [pl.col(name).str.len_bytes().cast(pl.Int64).fill_null(0) for name in self.sized_by]
+        sizes = frame.select(sizes=pl.sum_horizontal(lengths)).to_series()
         slots = (sizes.cum_sum() - sizes + self.num_bytes) // self.shard_bytes
         self.num_bytes += int(sizes.sum())
         for piece in frame.select(*self.schema).with_columns(slots.alias("_slot")).partition_by("_slot", maintain_order=True):
