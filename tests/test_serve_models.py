@@ -193,6 +193,7 @@ def test_the_own_engine_answers(tmp_path):
     import torch
 
     from feilun.artifacts import draft
+    from feilun.chat import ChatFormat
     from feilun.config import ModelShape
     from feilun.model.checkpoint import save_model
     from feilun.model.transformer import Transformer
@@ -207,6 +208,9 @@ def test_the_own_engine_answers(tmp_path):
         model = Transformer(shape)
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.3)
+        # Surer of itself, and never of an end: how a processor rounds must not decide when an answer stops.
+        model.lm_head.weight.data.mul_(8)
+        model.lm_head.weight.data[[*ChatFormat(TOKENIZER).stop_ids]] = 0
         save_model(work.path, model, TOKENIZER, chat=True)
     ref = f"models/{work.artifact.ref}"
     house.store.set_champion(ref, "test")
