@@ -126,6 +126,11 @@ def make_turn(person: Person) -> dict[str, str]:
     return {"turn": turn}
 
 
+def make_session(person: Person) -> dict[str, str]:
+    """A session of the owner's that nobody else uses; another's request bears none."""
+    return {"session": person.house.owner_headers()["Cookie"] if person.name in ("owner", "bare") else "none=none"}
+
+
 def make_chart(person: Person) -> dict[str, str]:
     make_exam(person.house.home, person.house.first, "final", 0.5)
     return {"chart": "exam-number_hard"}
@@ -134,7 +139,7 @@ def make_chart(person: Person) -> dict[str, str]:
 MAKERS: dict[str, Callable[[Person], dict[str, str]]] = {
     **dict.fromkeys(("thread", "question", "address", "completion", "ended"), make_thread),
     "winner": make_sibling, "sibling": make_sibling, "event": make_event, "edited": make_event, "running": make_running,
-    "engine": make_engine,
+    "engine": make_engine, "session": make_session,
     "receipt": make_receipt, "turn": make_turn, "chart": make_chart, "model": lambda person: {"model": person.house.first},
     "new engine": lambda person: {"new engine": f"engine-{next(numbers)}"}, "file": lambda person: {"file": "app.css"},
 }  # fmt: skip

@@ -83,7 +83,7 @@ class House:
         self.script = Script()
         self.go = self.script.go
         self.engines: list[PacedEngine] = []
-        self.url = self.owner_url = ""
+        self.url = self.owner_url = self.first = ""
 
     def load(self, path: Path, ref: str, settings: ServeSettings) -> TextChat:
         self.engines.append(PacedEngine((path / "name.txt").read_text(), ref, self.script))
@@ -102,11 +102,18 @@ class House:
 
 
 @contextmanager
-def open_house(home: Path, kind: type[House] = House, **settings: int | str) -> Iterator[House]:
+def open_house(
+    home: Path, kind: type[House] = House, *, first: str = "", context_tokens: int = 512, **settings: int | str
+) -> Iterator[House]:
+    """A house whose server runs. first: the name of a model that answers from the beginning."""
     house = kind(home)
+    house.script.context_tokens = context_tokens
+    house.first = house.promote(first) if first else ""
     with serving(home, ServeSettings(port=0, **settings), engine_factory=house.load) as address:
         house.url, house.owner_url = address
         try:
+            if first:
+                wait_for(house, house.first)
             yield house
         finally:
             house.go.set()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,28 @@ def test_two_readers_see_the_same(house, page, other):
             events += stream
     assert shown(seen[0]) == shown(seen[1]) == [(["<p>first: for two readers</p>"], 22)]
     assert seen[0][-1].data == seen[1][-1].data
+
+
+def test_too_many_readers_are_told_so_until_one_goes(house, page):
+    held(house)
+    made = post(page, "crowd")
+    path = f"/api/generations/{made.id}"
+
+    def look() -> int:
+        with page.stream("GET", path) as response:
+            return response.status_code
+
+    with ExitStack() as crowd:
+        for _ in range(live_module.MAX_READERS - 1):
+            crowd.enter_context(page.stream("GET", path))
+        with page.stream("GET", path):
+            refused = page.get(path)
+            assert error_of(refused, 429)["code"] == "too_many_readers"
+            assert refused.headers["retry-after"] == "5"
+        until(lambda: look() == 200)
+        house.go.set()
+    until(lambda: look() == 200)
+    assert events_of(page, made.id)[-1].name == "end"
 
 
 def test_one_who_comes_late_gets_the_whole_and_the_end(house, page):

@@ -56,6 +56,9 @@ def chosen(ids: Ids) -> dict[str, Any]:
 ROWS: dict[tuple[str, str, str], Row] = {
     ("GET", "/health", ""): Row(who=OPEN),
     ("GET", "/", ""): Row(who=OPEN, ok=frozenset({200, 401})),
+    ("DELETE", "/api/session", ""): Row(
+        who=OWNER, slots={"cookie": "session"}, call=lambda ids: {"headers": {"Cookie": ids["cookie"]}}, ok=frozenset({204}), destroys=True
+    ),
     ("GET", "/static/{name}", ""): Row(who=OPEN, slots={"name": "file"}),
     ("GET", "/v1/models", ""): Row(who=CHAT),
     ("GET", "/v1/models/{model}", ""): Row(who=CHAT, slots={"model": "model"}),
@@ -143,7 +146,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MatrixHouse]:
 
 def send(person: Person, key: tuple[str, str, str], ids: Ids, **more: Any) -> Answer:
     method, path, _ = key
-    return person.send(method, path.format(**ids), **ROWS[key].call(ids), **more)
+    call = ROWS[key].call(ids)
+    headers = {**call.pop("headers", {}), **more.pop("headers", {})}
+    return person.send(method, path.format(**ids), headers=headers, **call, **more)
 
 
 def test_every_route_has_a_row(house):

@@ -9,7 +9,7 @@ from serve_house import TOKENIZER, ask, error_of, make_model, open_house, thumb,
 
 from feilun.serve.chat_request import DONE, INERT, NO_OP, parse_chat
 from feilun.serve.errors import ApiError
-from feilun.serve.product import preferred
+from feilun.serve.language import preferred
 
 
 @pytest.fixture(scope="module")

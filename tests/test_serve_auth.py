@@ -56,6 +56,19 @@ def test_the_owners_link_opens_once(house):
         assert "set-cookie" not in other.get("/", params={"token": "x"}).headers
 
 
+def test_signing_out_ends_this_session_and_no_other(house):
+    here, there = owner_headers(house), owner_headers(house)
+    with house.client(here) as client:
+        left = client.delete("/api/session")
+        assert left.status_code == 204
+        assert re.match(r'feilun_session_\d+="";.*Max-Age=0', left.headers["set-cookie"])
+        # The cookie is worth nothing even to who kept it.
+        assert client.get("/").status_code == 401
+        assert error_of(client.get("/api/status"), 401)["code"] == "missing_api_key"
+    with house.client(there) as client:
+        assert client.get("/api/status").status_code == 200
+
+
 def test_foreign_hosts_are_refused(house):
     for path in ("/", "/health", "/api/status", "/static/app.js"):
         for host in ("evil.example", "127.0.0.1.evil.example:80", "[::1", ""):

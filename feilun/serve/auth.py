@@ -135,6 +135,13 @@ def redeem(store: Store, token: str) -> str | None:
     return session
 
 
+def end_session(request: Request) -> None:
+    """The session that this request bears opens nothing any more. Writes to the store: not for the event loop."""
+    session = request.cookies.get(cookie_name(request))
+    if session:
+        state_of(request).store.note(f"owner_session/{_digest(session)}", {"expires": 0.0})
+
+
 def session_of(request: Request) -> str | None:
     """The secret of the owner's session that this request bears, if it is a live one on a host that may bear it."""
     state = state_of(request)

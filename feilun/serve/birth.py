@@ -78,7 +78,7 @@ def is_sample(row: Mapping[str, Any]) -> bool:
 
 
 def growth_version(home: Path, store: Store, note: Note | None) -> str:
-    """A word that changes whenever the view would; cheap, for it stands in the status that is asked every two seconds."""
+    """A word that changes whenever the view would; cheap, for it stands in the status that is asked every two seconds or oftener."""
     champion, turn, told = store.champion(), store.unfinished_turn(), note or {}
     run = told.get("run", "")
     parts = [champion and champion.epoch, turn and turn.id, store.candidate(), told.get("stage"), told.get("corpus"), run]

@@ -15,6 +15,7 @@ from feilun.serve.chat_request import ChatCall, check_name, model_field, number_
 from feilun.serve.context import context_of
 from feilun.serve.errors import ApiError
 from feilun.serve.generation import Generation, Place
+from feilun.serve.language import language_of
 from feilun.serve.live import Live, frames, recorded_frames
 from feilun.serve.prompt import fit
 from feilun.serve.render import render_blocks
@@ -116,15 +117,11 @@ async def attach(request: Request, generation_id: str, principal: Chatter) -> Re
     state = state_of(request)
     live = await owned_live(state, principal, generation_id)
     if live is not None:
-        stream = frames(live)
-    else:
-        record = await owned_completion(state, principal, generation_id)
-        stream = recorded_frames(record, await question_of(state, principal, record))
-    return EventStream(stream, _nobody_minds)
-
-
-def _nobody_minds() -> None:
-    """A reader who goes stops nothing."""
+        live.enter()
+        # A reader who goes stops nothing.
+        return EventStream(frames(live, language_of(request)), on_end=live.leave)
+    record = await owned_completion(state, principal, generation_id)
+    return EventStream(recorded_frames(record, await question_of(state, principal, record)))
 
 
 @router.delete("/generations/{generation_id}")

@@ -15,7 +15,7 @@ from feilun.serve.archive import artifact_of
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.errors import ApiError
 from feilun.serve.growth import growth
-from feilun.serve.product import language_of
+from feilun.serve.language import language_of
 from feilun.serve.state import State, state_of
 from feilun.serve.timeline import lessons_of
 

@@ -12,6 +12,7 @@ from feilun.engine.protocol import EngineFault
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.champion import SERVED_NAMES
 from feilun.serve.errors import ApiError
+from feilun.serve.language import language_of, said
 from feilun.serve.remotes import Tested, add_engine, check_key, check_model, check_name, look, remove_engine
 from feilun.serve.state import State, state_of
 from feilun.serve.wire import read_json
@@ -29,8 +30,9 @@ CODES = {404: "engine_not_found", 409: "engine_exists", 503: "store_unavailable"
 @router.get("")
 async def list_engines(request: Request, _owner: Owner) -> JSONResponse:
     state = state_of(request)
-    rows = await asyncio.to_thread(state.store.engines)
-    return JSONResponse({"engines": [own_row(state), *(remote_row(state, row) for row in rows)]}, headers={"Cache-Control": "no-store"})
+    rows, language = await asyncio.to_thread(state.store.engines), language_of(request)
+    found = [own_row(state), *(remote_row(state, row, language) for row in rows)]
+    return JSONResponse({"engines": found}, headers={"Cache-Control": "no-store"})
 
 
 @router.post("")
@@ -41,7 +43,8 @@ async def create_engine(request: Request, _owner: Owner) -> JSONResponse:
         added = await add_engine(state.home, state.store, **given)
     except (UserError, EngineFault) as error:
         raise _refusal(error) from None
-    return JSONResponse({**remote_row(state, added.row), **_tested(added.tested)}, 201)
+    language = language_of(request)
+    return JSONResponse({**remote_row(state, added.row, language), **_tested(added.tested, language)}, 201)
 
 
 @router.post("/test")
@@ -50,10 +53,10 @@ async def look_at_engine(request: Request, _owner: Owner) -> JSONResponse:
     state = state_of(request)
     given = _fields(await read_json(request), {"name": str, "url": str, "model": str, "key": str})
     if "url" not in given:
-        return JSONResponse(_tested(await state.models.remotes.test(given.get("name", ""))))
+        return JSONResponse(_tested(await state.models.remotes.test(given.get("name", "")), language_of(request)))
     try:
         endpoint = Endpoint(name=check_name(given.get("name") or "new"), url=check_url(given["url"]), key=check_key(given.get("key", "")))
-        return JSONResponse(_tested(await look(endpoint, check_model(given.get("model", "")))))
+        return JSONResponse(_tested(await look(endpoint, check_model(given.get("model", ""))), language_of(request)))
     except UserError as error:
         raise _refusal(error) from None
 
@@ -66,7 +69,7 @@ async def change_engine(request: Request, name: str, _owner: Owner) -> JSONRespo
         row = await asyncio.to_thread(state.store.change_engine, name, **given)
     except StoreError as error:
         raise _refusal(error) from None
-    return JSONResponse(remote_row(state, row))
+    return JSONResponse(remote_row(state, row, language_of(request)))
 
 
 @router.delete("/{name}")
@@ -85,17 +88,18 @@ def own_row(state: State) -> dict[str, Any]:
     return {"name": SERVED_NAMES[0], "kind": "own", "model": model, "url": None, "teach": True, "ok": current is not None, "problem": None}
 
 
-def remote_row(state: State, row: EngineRow) -> dict[str, Any]:
+def remote_row(state: State, row: EngineRow, language: str) -> dict[str, Any]:
     """ok: whether the last answer or test went well, null before the first."""
     problem = state.models.remotes.problem(row)
     ok = None if problem is None else not problem
     return {
-        "name": row.name, "kind": "remote", "model": row.model, "url": row.url, "teach": row.teach, "ok": ok, "problem": problem or None,
+        "name": row.name, "kind": "remote", "model": row.model, "url": row.url, "teach": row.teach, "ok": ok,
+        "problem": said(problem or "", language) or None,
     }  # fmt: skip
 
 
-def _tested(tested: Tested) -> dict[str, Any]:
-    return {"ok": not tested.problem, "problem": tested.problem or None, "url": tested.url, "models": tested.models}
+def _tested(tested: Tested, language: str) -> dict[str, Any]:
+    return {"ok": not tested.problem, "problem": said(tested.problem, language) or None, "url": tested.url, "models": tested.models}
 
 
 def _fields(body: Any, kinds: Mapping[str, type], needed: tuple[str, ...] = ()) -> dict[str, Any]:

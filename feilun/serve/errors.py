@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from feilun.serve.language import page_language, said
+
 __all__ = ["ApiError", "error_body", "install_handlers"]
 
 log = logging.getLogger(__name__)
@@ -52,13 +54,10 @@ def error_body(status: int, message: str, param: str | None = None, code: str | 
     return {"error": {"message": message, "type": TYPES.get(status, "invalid_request_error"), "param": param, "code": code}}
 
 
-def error_response(error: ApiError) -> JSONResponse:
-    return JSONResponse(error_body(error.status, error.message, error.param, error.code), error.status, error.headers)
-
-
-async def on_api_error(_request: Request, error: Exception) -> JSONResponse:
+async def on_api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return error_response(error)
+    message = said(error.message, page_language(request))
+    return JSONResponse(error_body(error.status, message, error.param, error.code), error.status, error.headers)
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -81,7 +80,8 @@ async def on_validation_error(_request: Request, error: Exception) -> JSONRespon
 
 async def on_crash(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
-    return JSONResponse(error_body(500, "the server failed on this request; its log says why", code="internal_error"), 500)
+    message = said("the server failed on this request; its log says why", page_language(request))
+    return JSONResponse(error_body(500, message, code="internal_error"), 500)
 
 
 def install_handlers(app: FastAPI) -> None:

@@ -20,7 +20,8 @@ from feilun.serve.auth import Principal, owner_only
 from feilun.serve.birth import Run, birth
 from feilun.serve.charts import Curve, Point, curve_chart, measure_chart, with_style
 from feilun.serve.errors import ApiError
-from feilun.serve.product import PROGRESS_NOTE, language_of
+from feilun.serve.language import language_of
+from feilun.serve.product import PROGRESS_NOTE
 from feilun.serve.state import state_of
 from feilun.serve.timeline import Entry, lessons_of, timeline
 from feilun.serve.truth import own_choices, truths

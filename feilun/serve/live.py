@@ -7,10 +7,12 @@ minutes after the end, and about once a second in the store, so that neither a r
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from feilun.serve.errors import ApiError
 from feilun.serve.generation import Failed, Generation
+from feilun.serve.language import said
 from feilun.serve.render import Blocks, render_blocks
 from feilun.serve.state import State
 from feilun.serve.wire import encode
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 600.0
 MAX_ENDED = 256
+MAX_READERS = 32
 DRAFT_SECONDS = 1.0
 STALE_SECONDS = 3.0
 HEARTBEAT_SECONDS = 15.0
@@ -39,6 +42,7 @@ class Live:
         self._state = state
         self._growing = [Blocks() for _ in generation.answers]
         self._rendered: list[int | None] = [None] * len(generation.answers)
+        self._num_readers = 0
         self._drafting: asyncio.Task[None] | None = None
         self._rendering = asyncio.Lock()
 
@@ -57,6 +61,16 @@ class Live:
     @property
     def has_ended(self) -> bool:
         return self.generation.end is not None
+
+    def enter(self) -> None:
+        """One more reads along until `leave`; ApiError 429 where as many as may do so already."""
+        if self._num_readers >= MAX_READERS:
+            message = f"{self._num_readers} readers follow this answer and {MAX_READERS} are allowed; close some of them"
+            raise ApiError(429, message, code="too_many_readers", retry_after_seconds=5)
+        self._num_readers += 1
+
+    def leave(self) -> None:
+        self._num_readers -= 1
 
     async def start(self) -> None:
         """Store the question, then begin. Raises StoreError, and then nothing has begun."""
@@ -138,8 +152,8 @@ class Lives:
                 del self._all[live.id]
 
 
-async def frames(live: Live) -> AsyncIterator[bytes]:
-    """The state of a generation as server-sent events, from a snapshot to its end."""
+async def frames(live: Live, language: str) -> AsyncGenerator[bytes, None]:
+    """The state of a generation as server-sent events, from a snapshot to its end; why it failed is said in `language`."""
     generation = live.generation
     heard = len(generation.log)
     lengths = _lengths(generation)
@@ -164,7 +178,7 @@ async def frames(live: Live) -> AsyncIterator[bytes]:
         yield frame(number, "blocks", event)
     end = generation.end
     if isinstance(end, Failed):
-        yield frame(number + 1, "failed", {"message": end.message})
+        yield frame(number + 1, "failed", {"message": said(end.message, language)})
     else:
         yield frame(number + 1, "end", end_of(generation.to_record(), live.question))
 
@@ -208,7 +222,7 @@ def end_of(record: CompletionRecord, question: str) -> dict[str, Any]:
     return {"answers": answers, "seconds": record.finished - record.started}
 
 
-async def recorded_frames(record: CompletionRecord, question: str) -> AsyncIterator[bytes]:
+async def recorded_frames(record: CompletionRecord, question: str) -> AsyncGenerator[bytes, None]:
     """The same for a generation that nobody holds in memory any more."""
     rendered = [(c["index"], c["text"], await asyncio.to_thread(render_blocks, c["text"])) for c in record.choices]
     answers = [{"index": index, "blocks": blocks, "num_chars": len(text)} for index, text, blocks in rendered]

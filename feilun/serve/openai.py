@@ -5,7 +5,7 @@ answer with finish_reason "length".
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -94,7 +94,7 @@ async def _cancel_on_disconnect(request: Request, generation: Generation) -> Non
     generation.cancel()
 
 
-async def _frames(generation: Generation) -> AsyncIterator[bytes]:
+async def _frames(generation: Generation) -> AsyncGenerator[bytes, None]:
     """The stream as OpenAI shapes it: roles, pieces, finish reasons, usage if asked for, [DONE]; or an error object and [DONE]."""
     head, reader = _chunk_head(generation), Reader(generation)
     yield b"".join(_frame(head, answer.index, {"role": "assistant", "content": ""}) for answer in generation.answers)

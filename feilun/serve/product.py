@@ -12,7 +12,7 @@ left out. The note "champion_failure" is written by `champion.Models`: {"model",
 another champion answers.
 """
 
-import re
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -23,10 +23,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from feilun.serve.auth import SESSION_SECONDS, Principal, cookie_name, owner_only, redeem, session_of
+from feilun.serve.auth import SESSION_SECONDS, Principal, cookie_name, end_session, owner_only, redeem, session_of
 from feilun.serve.birth import growth_version
 from feilun.serve.champion import FAILURE_NOTE
 from feilun.serve.errors import ApiError
+from feilun.serve.language import language_of, said
 from feilun.serve.state import State, state_of
 from feilun.serve.words import LANGUAGES, all_words, words_of
 
@@ -79,6 +80,15 @@ def _enter(request: Request, state: State, token: str) -> Response:
     return response
 
 
+@router.delete("/api/session")
+async def sign_out(request: Request, _owner: Annotated[Principal, Depends(owner_only)]) -> Response:
+    """End this browser's session for good; others of the owner's go on."""
+    await asyncio.to_thread(end_session, request)
+    response = Response(status_code=204)
+    response.delete_cookie(cookie_name(request), httponly=True, samesite="strict", path="/")
+    return response
+
+
 @router.get("/static/{name}")
 async def static(request: Request, name: str) -> Response:
     """A file of the page, by its name in the folder, 304 where the reader has it already; words-LANGUAGE.json is made of the words."""
@@ -101,18 +111,19 @@ def _present(names: Sequence[str], suffix: str) -> list[str]:
 
 @router.get("/api/status")
 async def get_status(request: Request, _owner: Annotated[Principal, Depends(owner_only)]) -> JSONResponse:
-    return JSONResponse(status(state_of(request)), headers={"Cache-Control": "no-store"})
+    return JSONResponse(status(state_of(request), language_of(request)), headers={"Cache-Control": "no-store"})
 
 
-def status(state: State) -> dict[str, Any]:
+def status(state: State, language: str) -> dict[str, Any]:
     """What the page shows: {"state", "champion", "failure", "progress", "history", "growth_version"}: a word that changes with Growth."""
     current, row, note = state.models.current, state.store.champion(), state.store.read_note(PROGRESS_NOTE)
+    failure = state.store.read_note(FAILURE_NOTE) or None
     history = [{"epoch": r.epoch, "model": r.model, "reason": r.reason, "at": r.at} for r in state.store.history()]
     return {
         "state": "starting" if current is None else "ready",
         "champion": None if current is None else {"model": current.ref, "epoch": state.models.epoch},
         "arriving": row.model if row is not None and row.epoch != state.models.epoch else None,
-        "failure": state.store.read_note(FAILURE_NOTE) or None,
+        "failure": failure and {**failure, "error": said(failure["error"], language)},
         "progress": _checked_progress(note),
         "history": history,
         "growth_version": growth_version(state.home, state.store, note),
@@ -132,18 +143,3 @@ def _template() -> Any:
     environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     return environment.get_template("index.html")
-
-
-def language_of(request: Request) -> str:
-    """zh or en: the reader's own choice (cookie), else the first that Accept-Language prefers."""
-    chosen = request.cookies.get("feilun_lang")
-    return chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
-
-
-def preferred(header: str) -> str:
-    ranked = []
-    for position, item in enumerate(header.split(",")):
-        match = re.fullmatch(r"\s*([A-Za-z]+)[A-Za-z0-9-]*\s*(?:;\s*q=([01](?:\.\d{0,3})?)\s*)?", item)
-        if match and match[1].lower() in LANGUAGES:
-            ranked.append((-float(match[2] or 1), position, match[1].lower()))
-    return min(ranked)[2] if ranked else "en"

@@ -20,7 +20,8 @@ from feilun.serve import wire
 from feilun.serve.archive import artifact_of, json_of
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.errors import ApiError
-from feilun.serve.product import PROGRESS_NOTE, language_of
+from feilun.serve.language import language_of, said
+from feilun.serve.product import PROGRESS_NOTE
 from feilun.serve.state import State, state_of
 from feilun.store import Conflict, NotFound, Store, StoreUnavailable, TurnRow
 
@@ -39,6 +40,8 @@ CACHED = ("owner_lessons", "last_turn")
 @router.get("/api/turn")
 async def get_turn(request: Request, _owner: Owner) -> JSONResponse:
     overview = await asyncio.to_thread(turn_overview, state_of(request), request.app.state)
+    if overview["last"]:
+        overview["last"] = in_language(overview["last"], language_of(request))
     return JSONResponse(overview, headers={"Cache-Control": "no-store"})
 
 
@@ -170,7 +173,7 @@ def _last(state: State, turns: list[TurnRow], cache: Any) -> dict[str, Any] | No
     request = state.store.read_note(REQUEST_NOTE) or {}
     answer = request.get("answer")
     if answer and (not ended or answer["at"] > (ended[-1].finished or 0.0)):
-        return blank_ending() | {"verdict": "failed", "why": [answer["why"]], "reasons": [said(answer["why"])], "at": answer["at"]}
+        return blank_ending() | {"verdict": "failed", "why": [answer["why"]], "reasons": [in_words(answer["why"])], "at": answer["at"]}
     forgotten = frozenset(event_id for erasure in state.store.erasures() for event_id in erasure.event_ids)
     if not ended:
         return None
@@ -182,8 +185,14 @@ def blank_ending() -> dict[str, Any]:
     return {"turn": None, "name": "", "taught": [], "exams": [], "receipt": None, "champion": None, "candidate": None}
 
 
-def said(text: str) -> dict[str, str]:
+def in_words(text: str) -> dict[str, str]:
     return {"code": "said", "text": text}
+
+
+def in_language(ending: dict[str, Any], language: str) -> dict[str, Any]:
+    """The same, and the sentences among its reasons in this language."""
+    reasons = [{**reason, "text": said(reason["text"], language)} if "text" in reason else reason for reason in ending["reasons"]]
+    return {**ending, "reasons": reasons}
 
 
 def ending_of(state: State, turn: TurnRow, forgotten: frozenset[str]) -> dict[str, Any]:
@@ -216,7 +225,7 @@ def reasons_of(turn: TurnRow, receipt: dict[str, Any], why: list[str]) -> list[d
         return [{"code": "nothing_new" if curated["corrections"] else "nothing_taught", "total": curated["corrections"]}]
     if turn.state == receipt.get("verdict") and receipt.get("reasons"):
         return list(receipt["reasons"])
-    return [said(line) for line in why]
+    return [in_words(line) for line in why]
 
 
 def exam_row(name: str, task: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import Request
@@ -56,21 +57,27 @@ async def wait_disconnect(receive: Receive) -> None:
         pass
 
 
+def nothing() -> None:
+    """What there is to do where nobody minds."""
+
+
 class EventStream(Response):
-    """`frames` as text/event-stream, to their end or until the client goes; then `on_disconnect` is called, once.
+    """`frames` as text/event-stream, to their end or until the client goes, which calls `on_disconnect`; either way `on_end` comes last.
 
     A client whose key is revoked meanwhile is taken for gone, and hears nothing more.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncIterator[bytes], on_disconnect: Callable[[], None]):
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], on_disconnect: Callable[[], None] = nothing, on_end: Callable[[], None] = nothing
+    ):
         self.status_code = 200
         self.background = None
         self.body = b""
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.raw_headers[[name for name, _ in self.raw_headers].index(b"content-length")]
-        self.frames, self.on_disconnect = frames, on_disconnect
+        self.frames, self.on_disconnect, self.on_end = frames, on_disconnect, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
@@ -89,8 +96,10 @@ class EventStream(Response):
         finally:
             for task in (sending, *watching):
                 task.cancel()
+            self.on_end()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for frame in self.frames:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+        async with aclosing(self.frames) as frames:
+            async for frame in frames:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})

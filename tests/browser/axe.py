@@ -15,8 +15,10 @@ PACKAGE, SHA256 = "axe-core@4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6d
 IMPACTS = ("serious", "critical")
 FETCH_SECONDS = 90
 # The policy of the page does not hold for what the browser's own protocol evaluates, so nothing of ours is loosened for this.
+# A rule's own impact is that of all its findings (axe-core, checkResult.impact = rule.impact): lesser rules need not run.
 RUN = """async ([impacts, only]) => {
-  const options = { resultTypes: ["violations"], preload: false, ...(only && { runOnly: { type: "rule", values: only } }) };
+  const grave = axe._audit.rules.filter(({ enabled, impact }) => enabled && (!impact || impacts.includes(impact))).map(({ id }) => id);
+  const options = { resultTypes: ["violations"], preload: false, runOnly: { type: "rule", values: only ?? grave } };
   const { violations } = await axe.run(document, options);
   return violations.filter(({ impact }) => impacts.includes(impact)).flatMap(({ id, nodes }) =>
     nodes.map(({ html, any }) => `${id}: ${html.slice(0, 200)} (${any.map((check) => check.message).join("; ").slice(0, 160)})`));

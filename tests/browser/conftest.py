@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
-from serve_house import House, open_house, wait_for
+from playwright.sync_api import Page, sync_playwright
+from serve_house import House, open_house
 
-from browser.house import enter, find_chromium, launch, visiting
+from browser.house import Visitors, enter, find_chromium, launch
 
 
 # By package, not by session: while playwright is open, no other test of this process could run an event loop of its own.
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def visitors() -> Iterator[Visitors]:
     path = find_chromium()
     if path is None:
         reason = "no Chromium: install one (Debian: apt install chromium) or name it in FEILUN_CHROMIUM"
@@ -21,23 +21,20 @@ def browser() -> Iterator[Browser]:
         pytest.skip(reason)
     with sync_playwright() as playwright:
         chromium = launch(playwright, path)
-        yield chromium
+        yield Visitors(chromium)
         chromium.close()
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as house:
-        house.script.context_tokens = 8192
-        house.first = house.promote("first")
-        wait_for(house, house.first)
+    with open_house(tmp_path_factory.mktemp("house"), first="first", context_tokens=8192) as house:
         yield house
 
 
 @pytest.fixture
-def visit(browser: Browser, house: House):
+def visit(visitors: Visitors, house: House):
     """(context, watch) of a visitor who has not entered yet."""
-    with visiting(browser, house) as visitor:
+    with visitors.visiting(house) as visitor:
         yield visitor
 
 

@@ -10,16 +10,14 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from growth_house import make_home as make_grown_home
 from owner_house import correct, make_home, owner_turn
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page
 from serve_house import House, open_house, wait_for
 
 from browser.axe import axe_script, findings
-from browser.house import PHONE, WIDE, ask, enter, say, visiting
+from browser.house import CHINESE_PHONE, USUAL, Visitors, ask, enter, first_page, say
 from feilun.store import EngineRow
 
-ENGLISH = {"locale": "en-US", "color_scheme": "light", "viewport": WIDE}
-CHINESE = {"locale": "zh-CN", "color_scheme": "dark", "viewport": PHONE, "has_touch": True}
-LOOKS = pytest.mark.parametrize("look", [ENGLISH, CHINESE], ids=["en-light-wide", "zh-dark-phone"])
+LOOKS = pytest.mark.parametrize("look", [USUAL, CHINESE_PHONE], ids=["en-light-wide", "zh-dark-phone"])
 RICH = """# A heading\n\nSome *words* with `code`, a [link](https://a.example/b) and ![a picture](https://a.example/c.png).\n
 > said by others\n\n1. one\n2. two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n
 ```python\ndef double(x):  # twice\n    return 2 * x + len("x")\n```\n\n$$\\frac{1}{2} + x^2$$\n"""
@@ -47,8 +45,8 @@ class Look:
 
 
 @contextmanager
-def looking(browser: Browser, house: House, script: str, look: dict) -> Iterator[tuple[BrowserContext, Look]]:
-    with visiting(browser, house, **look) as (context, watch):
+def looking(visitors: Visitors, house: House, script: str, look: dict) -> Iterator[tuple[BrowserContext, Look]]:
+    with visitors.visiting(house, **look) as (context, watch):
         watch.forgive("401")
         eyes = Look(script, look["color_scheme"])
         try:
@@ -96,9 +94,9 @@ def taught(tmp_path_factory) -> Iterator[House]:
 
 
 @LOOKS
-def test_the_door_and_an_empty_home(browser, empty, script, look):
-    with looking(browser, empty, script, look) as (context, eyes):
-        locked = context.new_page()
+def test_the_door_and_an_empty_home(visitors, empty, script, look):
+    with looking(visitors, empty, script, look) as (context, eyes):
+        locked = first_page(context)
         locked.goto(empty.url)
         eyes.check("locked", locked)
         page = enter(context, empty, ready=False)
@@ -109,9 +107,9 @@ def test_the_door_and_an_empty_home(browser, empty, script, look):
 
 
 @LOOKS
-def test_growth_and_a_turn_that_runs(browser, grown, script, look):
+def test_growth_and_a_turn_that_runs(visitors, grown, script, look):
     assert grown.store.heartbeat(grown.store.unfinished_turn().id, "train", "me")
-    with looking(browser, grown, script, look) as (context, eyes):
+    with looking(visitors, grown, script, look) as (context, eyes):
         page = enter(context, grown)
         open_view(page, "growth")
         page.wait_for_selector("#growth .chart svg")
@@ -122,9 +120,9 @@ def test_growth_and_a_turn_that_runs(browser, grown, script, look):
 
 
 @LOOKS
-def test_the_turn_panel(browser, taught, script, look):
+def test_the_turn_panel(visitors, taught, script, look):
     taught.store.note("turn_watch", {"pid": 1, "at": time.time() + 10, "request": None})
-    with looking(browser, taught, script, look) as (context, eyes):
+    with looking(visitors, taught, script, look) as (context, eyes):
         page = enter(context, taught)
         page.click(".turn-button")
         page.wait_for_selector(".turning table")
@@ -141,9 +139,9 @@ def press(page: Page, label: str) -> None:
 
 
 @LOOKS
-def test_the_chat(browser, house, script, look):
+def test_the_chat(visitors, house, script, look):
     house.script.answers["rich?"] = [RICH, f"{RICH}\n\nAnd more."]
-    with looking(browser, house, script, look) as (context, eyes):
+    with looking(visitors, house, script, look) as (context, eyes):
         page = enter(context, house)
         eyes.check("an empty chat", page)
         house.go.clear()
@@ -186,8 +184,8 @@ def elsewhere(house):
 
 
 @LOOKS
-def test_conversations_dialogs_and_ads(browser, house, elsewhere, script, look):
-    with looking(browser, house, script, look) as (context, eyes):
+def test_conversations_dialogs_and_ads(visitors, house, elsewhere, script, look):
+    with looking(visitors, house, script, look) as (context, eyes):
         page = enter(context, house)
         ask(page, "umbrella?")
         page.locator("article.mine").hover()
@@ -206,7 +204,7 @@ def test_conversations_dialogs_and_ads(browser, house, elsewhere, script, look):
         page.wait_for_selector("dialog")
         eyes.check("deleting?", page)
         page.keyboard.press("Escape")
-        if look is CHINESE:  # the list lies over the rest
+        if look is CHINESE_PHONE:  # the list lies over the rest
             page.keyboard.press("Escape")
         page.locator("#log").press("?")
         page.wait_for_selector("dialog .keys")

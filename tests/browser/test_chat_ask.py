@@ -1,10 +1,9 @@
 """Asking in a real browser: streaming, stopping, coming back, branching, finding again."""
 
 import pytest
-from playwright.sync_api import expect
 from serve_house import until
 
-from browser.house import ask, enter, last, say
+from browser.house import ask, enter, expect, first_page, last, say
 
 
 @pytest.fixture
@@ -21,10 +20,10 @@ def thread_of(page) -> str:
     return page.evaluate("decodeURIComponent(location.hash.split('/')[1])")
 
 
-def test_the_link_opens_once(browser, house, visit):
+def test_the_link_opens_once(house, visit):
     context, watch = visit
     watch.forgive("401")
-    page = context.new_page()
+    page = first_page(context)
     page.goto(house.url)
     expect(page.locator("h1")).to_have_text("This door needs the owner's link")
     page = enter(context, house)

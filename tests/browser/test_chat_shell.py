@@ -1,10 +1,9 @@
 """The shell in a real browser: languages, light and dark, narrow screens, keys, and a house that has no model yet."""
 
 import pytest
-from playwright.sync_api import expect
 from serve_house import open_house
 
-from browser.house import PHONE, ask, enter, visiting, width
+from browser.house import PHONE, ask, enter, expect, width
 
 RICH = """# A title that is rather long for a narrow screen
 
@@ -58,9 +57,9 @@ def test_dark_follows_the_system_and_the_reader(page, visit):
 
 
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
-def test_a_telephone_scrolls_in_one_direction(browser, house, language):
+def test_a_telephone_scrolls_in_one_direction(visitors, house, language):
     house.script.answers["rich"] = [RICH, "short"]
-    with visiting(browser, house, viewport=PHONE, locale=language, has_touch=True) as (context, _watch):
+    with visitors.visiting(house, viewport=PHONE, locale=language, has_touch=True) as (context, _watch):
         page = enter(context, house)
         assert width(page) == PHONE["width"]
         ask(page, "rich")
@@ -103,6 +102,22 @@ def test_keys(page):
     expect(page.locator("textarea.editor")).to_have_count(0)
 
 
+def test_signing_out_locks_every_tab(page, watch):
+    watch.forgive("401")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_selector("body[data-seen]")
+    page.fill("#ask", "half a thought")
+    page.click("#leave")
+    page.locator("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#ask")).to_have_value("half a thought")
+    page.click("#leave")
+    page.locator("dialog").get_by_role("button", name="Sign out").click()
+    for tab in (page, other):
+        expect(tab.locator("h1")).to_have_text("This door needs the owner's link")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
 def test_every_control_has_a_name(page):
     ask(page, "names")
     for control in page.locator("button:visible, textarea:visible, input:visible").all():
@@ -123,8 +138,8 @@ def test_views_have_addresses(page):
     expect(page.locator("article.mine .text")).to_have_text(["where"])
 
 
-def test_a_house_without_a_model_opens_its_chat_by_itself(browser, tmp_path):
-    with open_house(tmp_path) as empty, visiting(browser, empty) as (context, _watch):
+def test_a_house_without_a_model_opens_its_chat_by_itself(visitors, tmp_path):
+    with open_house(tmp_path) as empty, visitors.visiting(empty) as (context, _watch):
         page = enter(context, empty, ready=False)
         expect(page.locator("#growth")).to_be_visible()
         page.click("#view-chat")
@@ -136,8 +151,8 @@ def test_a_house_without_a_model_opens_its_chat_by_itself(browser, tmp_path):
         expect(page.locator("article.theirs .prose")).to_have_text(["newborn: too early"])
 
 
-def test_a_newcomer_is_taken_to_the_chat_when_it_exists(browser, tmp_path):
-    with open_house(tmp_path) as empty, visiting(browser, empty) as (context, _watch):
+def test_a_newcomer_is_taken_to_the_chat_when_it_exists(visitors, tmp_path):
+    with open_house(tmp_path) as empty, visitors.visiting(empty) as (context, _watch):
         page = enter(context, empty, ready=False)
         expect(page.locator("#chat")).to_be_hidden()
         empty.promote("newborn")

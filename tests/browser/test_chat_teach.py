@@ -1,10 +1,9 @@
 """Teaching in a real browser: every control under an answer writes one signal, and what it writes can be taken back."""
 
 import pytest
-from playwright.sync_api import expect
 from serve_house import until
 
-from browser.house import ask, last, say
+from browser.house import ask, expect, last, say
 
 
 def button(page, name: str):

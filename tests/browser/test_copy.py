@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 from serve_house import until
 
-from browser.house import PHONE, enter, visiting, width
+from browser.house import CHINESE_PHONE, PHONE, enter, expect, width
 from feilun.primer.copywriting import Brief, brief_text
 
 BRIEF = Brief(lang="en", product="umbrellas", feature="light", price=59, tone="lively", limit=12)
@@ -125,13 +125,14 @@ def test_drafts_grow_while_they_are_written_and_stop_when_told(shop, house):
 
 def test_half_a_brief_is_not_sent(page, house):
     asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", asked.append)
     open_scene(page)
     page.locator(".field:has([data-t=price]) input").fill("1000")
     page.click(".brief button[type=submit]")
     page.locator(".field:has([data-t=price]) input").fill("")
     page.click(".brief button[type=submit]")
-    assert not [url for url in asked if url.endswith("/api/chat")]
+    page.remove_listener("request", asked.append)
+    assert not [request for request in asked if request.url.endswith("/api/chat")]
     expect(page.locator(".draft")).to_have_count(0)
 
 
@@ -156,9 +157,9 @@ def test_the_shop_knows_its_goods_in_both_languages(shop):
     assert shop.locator(".field:has([data-t=product]) input").input_value() != "伞"
 
 
-def test_on_a_phone_in_the_dark_in_chinese_nothing_is_cut(browser, house):
+def test_on_a_phone_in_the_dark_in_chinese_nothing_is_cut(visitors, house):
     house.script.answers[brief_text(BRIEF)] = [*ADS, ADS[0]]
-    with visiting(browser, house, viewport=PHONE, locale="zh-CN", color_scheme="dark") as (context, _watch):
+    with visitors.visiting(house, **CHINESE_PHONE) as (context, _watch):
         page = enter(context, house)
         open_scene(page)
         fill(page, BRIEF)

@@ -1,18 +1,16 @@
 """Engines elsewhere in a real browser: added and tested in their dialog, asked beside the own model, chosen, and held to their terms."""
 
 import pytest
-from playwright.sync_api import expect
-from serve_house import open_house, until, wait_for
+from serve_house import open_house, until
 
-from browser.house import PHONE, ask, enter, say, visiting, width
+from browser.house import CHINESE_PHONE, PHONE, ask, enter, expect, say, width
 from feilun.serve.remotes import read_key, remove_engine
 
 
 @pytest.fixture(scope="module")
 def far(tmp_path_factory):
     """Another house, whose echo is the engine elsewhere, and a key to it."""
-    with open_house(tmp_path_factory.mktemp("far")) as far:
-        wait_for(far, far.promote("far"))
+    with open_house(tmp_path_factory.mktemp("far"), first="far") as far:
         far.secret = far.key("k", "chat")["Authorization"].removeprefix("Bearer ")
         yield far
 
@@ -146,12 +144,14 @@ def test_it_answers_alone_and_tells_what_went_wrong(page, house, far, clean):
         far.engines[-1].broken = False
 
 
-def test_the_dialog_fits_a_phone_and_speaks_chinese(browser, house, far, clean):
-    with visiting(browser, house, viewport=PHONE, locale="zh-CN", color_scheme="dark") as (context, _):
+def test_the_dialog_fits_a_phone_and_speaks_chinese(visitors, house, far, clean):
+    with visitors.visiting(house, **CHINESE_PHONE) as (context, _):
         page = enter(context, house)
         page.click(".picker")
         page.click("dialog >> text=引擎……")
         page.fill("#engine-url", far.url)
+        page.locator(".new-engine").get_by_role("button", name="试一下").click()
+        expect(page.locator(".new-engine [role=status]")).to_contain_text("它不接受这个密钥（401")
         page.fill("#engine-key", far.secret)
         page.fill("#engine-model", "feilun")
         page.fill("#engine-name", "far")

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from growth_house import PRETRAIN, make_corpus, make_home, make_run
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page
 from serve_house import House, open_house, wait_for
 
-from browser.house import PHONE, visiting, width
+from browser.house import CHINESE_PHONE, PHONE, Visitors, expect, first_page, width
 from feilun.serve.auth import issue_owner_token
 
 SENTENCE = "Gen 4 beats gen 2 in 61 % of blind choices (57–65 %, n = 212)."
@@ -25,15 +25,15 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 def growth_of(context: BrowserContext, house: House) -> Page:
     """The owner's page, opened on this view; where it is redirected to, the fragment goes along."""
-    page = context.new_page()
+    page = first_page(context)
     page.goto(f"{house.url}/?token={issue_owner_token(house.store)}#growth")
     page.wait_for_selector(".truth h1")
     return page
 
 
 @pytest.fixture
-def page(browser: Browser, grown: House) -> Iterator[Page]:
-    with visiting(browser, grown) as (context, _watch):
+def page(visitors: Visitors, grown: House) -> Iterator[Page]:
+    with visitors.visiting(grown) as (context, _watch):
         yield growth_of(context, grown)
 
 
@@ -90,16 +90,16 @@ def test_what_the_owner_takes_away_is_saved_as_a_file(page: Page) -> None:
         assert found.value.path().stat().st_size > 10
 
 
-def test_nothing_is_wider_than_a_phone(browser: Browser, grown: House) -> None:
-    with visiting(browser, grown, viewport=PHONE, locale="zh-CN", color_scheme="dark") as (context, _watch):
+def test_nothing_is_wider_than_a_phone(visitors: Visitors, grown: House) -> None:
+    with visitors.visiting(grown, **CHINESE_PHONE) as (context, _watch):
         page = growth_of(context, grown)
         page.locator(".entry.promoted summary").first.click()
         page.wait_for_selector(".receipt table")
         assert width(page) == PHONE["width"]
 
 
-def test_a_first_generation_is_watched_while_it_is_made(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with open_house(tmp_path_factory.mktemp("young")) as house, visiting(browser, house) as (context, _watch):
+def test_a_first_generation_is_watched_while_it_is_made(visitors: Visitors, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with open_house(tmp_path_factory.mktemp("young")) as house, visitors.visiting(house) as (context, _watch):
         corpus = make_corpus(house.home)
         make_run(house.home, PRETRAIN, {"corpus": corpus.removeprefix("corpus/")}, 50)
         note = {"stage": "pretrain", "fraction": 0.5, "eta_seconds": 30, "corpus": corpus, "run": PRETRAIN}

@@ -13,11 +13,11 @@ from growth_house import make_home as make_grown_home
 from hostile import HOSTILE, LONG
 from owner_house import NO_EXAMS, correct, drill, owner_turn
 from owner_house import make_home as make_owner_home
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page
 from rude_house import refuses, rude_house
 from serve_house import House, open_house, wait_for
 
-from browser.house import ask, enter, visiting
+from browser.house import Visitors, ask, enter, expect, first_page
 from feilun.serve.render import ATTRIBUTES, TAGS
 from feilun.store import CompletionRecord, EngineRow, FeedbackRequest
 from feilun.types import Decision
@@ -54,17 +54,21 @@ def look(page: Page) -> None:
 
 
 @contextmanager
-def victim(browser: Browser, house: House) -> Iterator[Page]:
+def victim(visitors: Visitors, house: House) -> Iterator[Page]:
     """The owner's page; at the end nothing has run, nothing was asked of anybody, and of us only what the page asks itself."""
-    with visiting(browser, house) as (context, _watch):
-        asked: list[str] = []
-        context.add_init_script(MARK)
-        context.on("request", lambda request: asked.append(request.url))
-        context.on("dialog", lambda dialog: pytest.fail(f"a dialog: {dialog.message}"))
-        context.on("page", lambda page: asked.append(f"a window: {page.url}") if len(context.pages) > 1 else None)
-        page = enter(context, house)
-        yield page
+    with visitors.visiting(house, MARK) as (context, _watch):
+        page, asked = first_page(context), list[str]()
+        heard = {
+            "request": lambda request: asked.append(request.url),
+            "dialog": lambda dialog: pytest.fail(f"a dialog: {dialog.message}"),
+            "page": lambda window: asked.append(f"a window: {window.url}"),
+        }
+        for name, hear in heard.items():
+            context.on(name, hear)
+        yield enter(context, house)
         look(page)
+        for name, hear in heard.items():
+            context.remove_listener(name, hear)
         assert [url for url in asked if not OURS.fullmatch(url.removeprefix(house.url))] == []
 
 
@@ -95,11 +99,11 @@ def test_there_are_a_hundred_of_them():
     assert len(set(PAYLOADS)) >= 100
 
 
-def test_as_questions_answers_titles_and_hits(browser, house):
+def test_as_questions_answers_titles_and_hits(visitors, house):
     """As they were asked and answered, in a question that is edited, in the list of conversations and in what is found."""
     for n, some in enumerate(chunks(PAYLOADS)):
         tell(house, f"told-{n}", some, some)
-    with victim(browser, house) as page:
+    with victim(visitors, house) as page:
         for n, some in enumerate(chunks(PAYLOADS)):
             open_thread(page, f"told-{n}", len(some))
             look(page)
@@ -118,12 +122,12 @@ def test_as_questions_answers_titles_and_hits(browser, house):
             look(page)
 
 
-def test_as_lessons(browser, house):
+def test_as_lessons(visitors, house):
     for n, some in enumerate(chunks(PAYLOADS)):
         for target, text in zip(tell(house, f"taught-{n}", [f"q {i}" for i in range(len(some))], ["a"] * len(some)), some, strict=True):
             if text.strip():
                 house.store.record_feedback(FeedbackRequest(principal="owner", target_id=target, kind="edit", value=text))
-    with victim(browser, house) as page:
+    with victim(visitors, house) as page:
         for n, some in enumerate(chunks(PAYLOADS)):
             open_thread(page, f"taught-{n}", len(some))
             look(page)
@@ -137,10 +141,10 @@ def test_as_lessons(browser, house):
         look(page)
 
 
-def test_while_they_stream_and_side_by_side(browser, house):
+def test_while_they_stream_and_side_by_side(visitors, house):
     for n, some in enumerate(chunks(HOSTILE)):
         house.script.answers[f"stream {n}"] = ["\n\n".join(some), "\n".join(reversed(some))]
-    with victim(browser, house) as page:
+    with victim(visitors, house) as page:
         for n in range(len(chunks(HOSTILE))):
             ask(page, f"stream {n}")
             look(page)
@@ -156,7 +160,7 @@ def test_while_they_stream_and_side_by_side(browser, house):
         look(page)
 
 
-def test_in_growth(browser, tmp_path):
+def test_in_growth(visitors, tmp_path):
     with open_house(tmp_path) as house:
         wait_for(house, make_grown_home(house.home, house.store)[-1])
         some = HOSTILE[:30]
@@ -169,7 +173,7 @@ def test_in_growth(browser, tmp_path):
         note = house.store.read_note("progress")
         house.store.note("progress", {**note, "stage": "turn", "detail": some[0], "starters": list(some[:6]), "eta_seconds": 1})
         house.store.note("champion_failure", {"model": some[1], "epoch": 9, "error": " ".join(some), "at": 1.0})
-        with victim(browser, house) as page:
+        with victim(visitors, house) as page:
             expect(page.locator("#notice")).to_contain_text("<script>")
             expect(page.locator(".starters .chip").first).to_have_text(some[0])
             page.click("#view-growth")
@@ -179,7 +183,7 @@ def test_in_growth(browser, tmp_path):
             look(page)
 
 
-def test_in_the_turn_panel(browser, tmp_path):
+def test_in_the_turn_panel(visitors, tmp_path):
     make_owner_home(tmp_path)
     for text in HOSTILE[:20]:
         correct(tmp_path, text, text)
@@ -187,18 +191,18 @@ def test_in_the_turn_panel(browser, tmp_path):
     owner_turn(tmp_path, NO_EXAMS)
     with open_house(tmp_path) as house:
         wait_for(house, house.store.champion().model)
-        with victim(browser, house) as page:
+        with victim(visitors, house) as page:
             page.click(".turn-button")
             page.locator(".turning .taught li").first.wait_for()
             look(page)
 
 
-def test_as_engines_and_their_faults(browser, house):
+def test_as_engines_and_their_faults(visitors, house):
     name = "<img src=x onerror=alert(1)>"
     with rude_house(refuses(500, {"error": {"message": f"{name} <script>alert(1)</script>"}})) as rude:
         house.store.add_engine(EngineRow(name="rude", url=rude.url, model=name, teach=False))
         try:
-            with victim(browser, house) as page:
+            with victim(visitors, house) as page:
                 page.click(".picker")
                 page.click("dialog >> text=rude")
                 page.click("dialog >> text=engines…")
@@ -213,8 +217,8 @@ def test_as_engines_and_their_faults(browser, house):
             house.store.remove_engine("rude")
 
 
-def test_as_a_brief_for_ads(browser, house):
-    with victim(browser, house) as page:
+def test_as_a_brief_for_ads(visitors, house):
+    with victim(visitors, house) as page:
         page.click("#view-copy")
         form = page.locator("form.brief")
         form.wait_for()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from owner_house import NO_EXAMS, SETTINGS, correct, drill, judge, make_home, watched
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 from serve_house import House, open_house, wait_for
 
-from browser.house import PHONE, enter, say, visiting, width
+from browser.house import CHINESE_PHONE, PHONE, enter, expect, say, width
 from feilun.turn import leave_settings
 
 
@@ -120,9 +120,9 @@ def test_a_turn_is_followed_and_told_to_whoever_has_gone_on(page, house):
     expect(page.locator(".turning .reasons")).to_have_text("abandoned: given up after 3 tries: no space left on device")
 
 
-def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(browser, house):
+def test_on_a_phone_in_the_dark_nothing_is_wider_than_the_screen(visitors, house):
     leave_settings(house.store, NO_EXAMS)
-    with visiting(browser, house, viewport=PHONE, color_scheme="dark", locale="zh-CN") as (context, _watch):
+    with visitors.visiting(house, **CHINESE_PHONE) as (context, _watch):
         page = enter(context, house)
         with watched(house.home):
             open_panel(page)

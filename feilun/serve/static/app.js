@@ -4,7 +4,7 @@
 import { api, events, setHtml, signal } from "./api.js";
 import { element, everyWord, fill, icon, lang, say, setLanguage, speak, tool, word } from "./dom.js";
 
-const POLL_MS = 2000, TOAST_MS = 5000;
+const POLL_MS = 2000, EAGER_MS = 500, TOAST_MS = 5000;
 const $ = (id) => document.getElementById(id);
 const modules = new Map();
 const tabs = [...document.querySelectorAll("nav [data-view]")];
@@ -12,6 +12,7 @@ const tabs = [...document.querySelectorAll("nav [data-view]")];
 let status = null;
 let chosen = false;
 let current = null;
+let polling = false, timer = 0;
 
 const app = {
   word, fill, element, icon, tool, say, speak, events, signal, setHtml, show, toast, announce, report, load, everyWord,
@@ -83,17 +84,24 @@ function follow() {
 
 // --- status
 
+/** Ask for the status, and again in a while: sooner as long as something is awaited, a model or the server. */
 async function poll() {
+  if (polling) return;
+  polling = true;
+  clearTimeout(timer);
+  let lost = false;
   try {
     status = await api("GET", "/api/status");
     if (status.failure) await everyWord();
     notice(status.failure ? word("champion_failure") + status.failure.error : "");
     await tell();
   } catch (error) {
-    if (error.code !== "lost") console.warn(error);
+    lost = error.code === "lost";
+    if (!lost) console.warn(error);
     notice(word("lost"));
   }
-  setTimeout(poll, POLL_MS);
+  polling = false;
+  timer = setTimeout(poll, lost || status?.state !== "ready" || status.arriving ? EAGER_MS : POLL_MS);
 }
 
 async function tell() {
@@ -143,6 +151,19 @@ function setTheme() {
   document.cookie = `feilun_theme=${wanted === system ? "" : wanted}; path=/; max-age=${wanted === system ? 0 : 31536000}; samesite=strict`;
 }
 
+/** End the session here and on the server; nothing that was written and not sent stays behind. */
+async function signOut() {
+  try {
+    const { confirmed } = await import("./dialog.js");
+    if (!(await confirmed(app, "sign_out_sure", "sign_out"))) return;
+    await app.api("DELETE", "/api/session");
+  } catch (error) {
+    return report(error);
+  }
+  sessionStorage.clear();
+  location.replace("/");
+}
+
 async function switchLanguage() {
   await setLanguage(lang() === "zh" ? "en" : "zh").catch(report);
   $("language").lang = lang() === "zh" ? "en" : "zh-CN";
@@ -153,6 +174,7 @@ async function switchLanguage() {
 for (const tab of tabs) tab.onclick = () => show(tab.dataset.view);
 $("theme").onclick = setTheme;
 $("language").onclick = switchLanguage;
+$("leave").onclick = signOut;
 $("help").onclick = () => import("./help.js").then((module) => module.showHelp(app)).catch(report);
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches?.("textarea, input, select, [contenteditable]");
@@ -162,6 +184,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 addEventListener("popstate", follow);
+for (const name of ["online", "offline"]) addEventListener(name, poll);
 
 follow();
 for (const part of document.querySelectorAll("[data-part]")) mount(part.dataset.part, part, part);

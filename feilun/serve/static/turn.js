@@ -2,7 +2,7 @@
 
 import { element, fill, icon, word } from "./dom.js";
 
-const LOOK_MS = 1000;
+const LOOK_MS = 500;
 
 let app = null, button = null, timer = 0, looking = null;
 let ended; // what the last turn was at the first look; undefined before it

@@ -84,7 +84,7 @@ class Panel {
   }
 
   showOutcome(last, turn) {
-    const now = `${last?.turn} ${last?.at} ${Boolean(turn)} ${this.app.lang}`;
+    const now = JSON.stringify([last?.turn, last?.at, last?.reasons, Boolean(turn), this.app.lang]);
     if (now === this.shown) return;
     if (this.told && last && !turn) this.status.textContent = word(`turn_${last.verdict}`);
     this.shown = now;
