@@ -96,6 +96,7 @@ async function poll() {
     notice(status.failure ? word("champion_failure") + status.failure.error : "");
     await tell();
   } catch (error) {
+    if (error.status === 401) return; // signed out: the page is being loaded anew
     lost = error.code === "lost";
     if (!lost) console.warn(error);
     notice(word("lost"));
