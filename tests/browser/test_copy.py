@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Request
 from serve_house import until
 
 from browser.house import CHINESE_PHONE, PHONE, enter, expect, width
@@ -125,14 +125,18 @@ def test_drafts_grow_while_they_are_written_and_stop_when_told(shop, house):
 
 def test_half_a_brief_is_not_sent(page, house):
     asked = []
-    page.on("request", asked.append)
+
+    def hear(request: Request) -> None:
+        asked.append(request.url)
+
+    page.on("request", hear)
     open_scene(page)
     page.locator(".field:has([data-t=price]) input").fill("1000")
     page.click(".brief button[type=submit]")
     page.locator(".field:has([data-t=price]) input").fill("")
     page.click(".brief button[type=submit]")
-    page.remove_listener("request", asked.append)
-    assert not [request for request in asked if request.url.endswith("/api/chat")]
+    page.remove_listener("request", hear)
+    assert not [url for url in asked if url.endswith("/api/chat")]
     expect(page.locator(".draft")).to_have_count(0)
 
 
