@@ -128,7 +128,7 @@ def thumb(completion_id: str, value: object = 1, index: int = 0, **fields: objec
     return {"target": {"id": completion_id, "index": index}, "kind": "thumb", "value": value, **fields}
 
 
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
