@@ -1,5 +1,6 @@
 """The files of a corpus: numbered Parquet shards for the train and validation parts and for what was dropped."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,7 @@ class ShardWriter:
             if slot != self._slot and self._held:
                 self._flush()
             self._slot = slot
-            self._held.append(piece.drop("_slot"))
+            self._held.append(_compact(piece.drop("_slot")))
 
     def close(self) -> None:
         """Write what is held; a part without a row still gets one, empty shard."""
@@ -67,6 +68,14 @@ class ShardWriter:
         frame.rechunk().write_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
         self.num_shards += 1
         self._held = []
+
+
+def _compact(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame in buffers of its own: what is filtered out of a block goes on holding all of its text, to the end of the build."""
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compat_level=pl.CompatLevel.oldest())
+    buffer.seek(0)
+    return pl.read_ipc(buffer)
 
 
 def read_documents(artifact: Artifact, part: Part = "train") -> Iterator[Document]:
