@@ -181,14 +181,14 @@ def test_what_an_exam_asks_is_joined_in_no_document_example_or_prompt():
     assert len(reserved) > 80
     texts = [document.text for document in documents(0, 6000)]
     rows = [row for row in examples(0, 3000) if row["task"] == cw.TASK]
-    texts += [row["messages"][1]["content"] for row in rows]
+    texts += [row["messages"][-1]["content"] for row in rows]
     prompts = cw.brief_rows(0, 200)
     texts += [text for row in prompts for text in row["edits"].values()]
     shown = {pair for text in texts for pair in joined(text)}
     assert len(shown) > 300
     assert not shown & reserved
     asked = [
-        parsed for row in (*({"prompt": r["messages"][0]["content"]} for r in rows), *prompts) if (parsed := cw.parse_brief(row["prompt"]))
+        parsed for row in (*({"prompt": r["messages"][-2]["content"]} for r in rows), *prompts) if (parsed := cw.parse_brief(row["prompt"]))
     ]
     assert len(asked) == len(rows) + len(prompts)
     names = {product.zh: product.en for product in PRODUCTS}, dict(FEATURES)

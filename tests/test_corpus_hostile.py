@@ -165,7 +165,7 @@ def test_a_folder_of_traps_is_built_and_every_trap_is_named(tmp_path: Path) -> N
     Path(os.fsdecode(os.fsencode(folder) + b"/no\xffutf8.txt")).write_text("another text with a strange name")
     Path(os.fsdecode(os.fsencode(folder) + b"/no\xffutf8.bin")).write_text("passed over")
     (folder / "empty.pdf").write_bytes(b"")
-    made = build_corpus(tmp_path, "c", [folder], CorpusSettings(min_chars=5, validation_fraction=0.0))
+    made = build_corpus(tmp_path, "c", [folder], CorpusSettings(min_chars=5, validation_fraction=0.0, filters=False))
     stats = read_json(made.path / "stats.json")
     assert stats["documents"]["kept"] == 3
     assert stats["dropped"] == {"empty": 1}
@@ -186,7 +186,7 @@ def test_empty_files_are_as_many_counted_drops(tmp_path: Path, num_files: int) -
     suffixes = (".txt", ".jsonl", ".html", ".pdf", ".csv", ".parquet", ".gz", ".docx")
     for number in range(num_files):
         (folder / f"{number}{suffixes[number % len(suffixes)]}").touch()
-    made = build_corpus(tmp_path, "c", [folder], CorpusSettings(validation_fraction=0.0))
+    made = build_corpus(tmp_path, "c", [folder], CorpusSettings(validation_fraction=0.0, filters=False))
     assert read_json(made.path / "stats.json")["dropped"] == {"empty": num_files}
     assert len({row["origin"] for row in read_dropped(made)}) == num_files
 
