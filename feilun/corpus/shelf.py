@@ -26,7 +26,7 @@ __all__ = ["WashedShard", "WashedSource", "open_shelf", "process_shard", "settin
 
 SHELF = ".shards"
 DONE = "done.json"
-LIBRARIES = ("lxml", "pypdfium2", "warcio", "polars", "numpy", "rensa", "license-expression")
+LIBRARIES = ("lxml", "pypdfium2", "warcio", "polars", "numpy", "rensa", "opencc", "pypinyin", "license-expression")
 # What tempfile appends to the name of a draft.
 DRAFT_SUFFIX = r"[a-z0-9_]{8}"
 
