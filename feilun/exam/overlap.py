@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-__all__ = ["NEAR", "shown_questions"]
+__all__ = ["NEAR", "rarest", "shown_questions"]
 
 NEAR = 0.9  # shared runs of all runs (Jaccard): one changed word in ten is no other question
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
@@ -27,8 +27,7 @@ def shown_questions(taught: Iterable[str], asked: Mapping[str, str]) -> dict[str
     common = Counter(run for mine in runs.values() for run in mine)
     index: dict[tuple[frozenset[str], str], list[str]] = {}
     for key, mine in runs.items():
-        rarest = sorted(mine, key=lambda run: (common[run], run))[: len(mine) - math.ceil(NEAR * len(mine)) + 1]
-        for run in rarest:
+        for run in rarest(mine, common, NEAR):
             index.setdefault((numbers_in(asked[key]), run), []).append(key)
     found: dict[str, str] = {}
     for text in dict.fromkeys(taught):
@@ -36,6 +35,14 @@ def shown_questions(taught: Iterable[str], asked: Mapping[str, str]) -> dict[str
         likely = {key for run in theirs for key in index.get((numbers, run), ())}
         found |= {key: text for key in likely if key not in found and is_near(theirs, runs[key])}
     return found
+
+
+def rarest(runs: frozenset[str], common: Mapping[str, int], likeness: float) -> list[str]:
+    """So many of the rarest runs that every text alike by `likeness` (Jaccard) shares one of them (Bayardo, Ma and Srikant 2007).
+
+    common: in how many texts a run stands.
+    """
+    return sorted(runs, key=lambda run: (common[run], run))[: len(runs) - math.ceil(likeness * len(runs)) + 1]
 
 
 def is_near(one: frozenset[str], other: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from feilun.feedback.curation import SCOPES, LessonRules, curate, may_teach
 from feilun.feedback.lessons import NARROWEST_FIRST, rater_hash
 from feilun.feedback.strands import Opinion, Strand, Words, consents_of, strands
-from feilun.feedback.terms import teaching_engines
+from feilun.feedback.terms import engine_terms, teaching_engines
 from feilun.store import OWNER, CurrentVote, Store, Talk, root_address
 from feilun.types import Consent, Document
 
@@ -46,8 +46,8 @@ class ServedChats:
     @property
     def generator(self) -> dict[str, Any]:
         """For the recipe: whose word it was that an engine's answers may teach, as in lessons."""
-        terms = {engine.name: engine.teach for engine in self.store.engines()}
-        return {"name": SOURCE, "version": VERSION, "scope": str(self.rules.scope), "min_trust": self.rules.min_trust, "terms": terms}
+        scope, least, terms = str(self.rules.scope), self.rules.min_trust, engine_terms(self.store)
+        return {"name": SOURCE, "version": VERSION, "scope": scope, "min_trust": least, "terms": terms}
 
     def __iter__(self) -> Iterator[Document]:
         talks, owner_edited, teaching = self.store.talks(), self.store.edited_threads(OWNER), teaching_engines(self.store)

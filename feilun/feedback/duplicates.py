@@ -1,11 +1,11 @@
 """Lessons that say the same: one question in nearly the same words with the same answer is one lesson, whoever gave it."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
+from feilun.exam.overlap import rarest
 from feilun.feedback.opinions import normalise
 
 __all__ = ["near_groups", "skeleton"]
@@ -60,7 +60,7 @@ def _grouped(bucket: Sequence[tuple[str, T]]) -> list[list[T]]:
     groups: list[list[T]] = []
     by_gram: dict[str, list[int]] = {}
     for shown, items in same.items():
-        prefix = _prefix(grams[shown], rarity)
+        prefix = rarest(grams[shown], rarity, SIMILAR)
         near = sorted({index for gram in prefix for index in by_gram.get(gram, ())})
         home = next((index for index in near if _jaccard(grams[shown], grams[firsts[index]]) >= SIMILAR), None)
         if home is not None:
@@ -71,11 +71,6 @@ def _grouped(bucket: Sequence[tuple[str, T]]) -> list[list[T]]:
         firsts.append(shown)
         groups.append(list(items))
     return groups
-
-
-def _prefix(grams: frozenset[str], rarity: Counter[str]) -> list[str]:
-    ranked = sorted(grams, key=lambda gram: (rarity[gram], gram))
-    return ranked[: len(ranked) - math.ceil(SIMILAR * len(ranked)) + 1]
 
 
 def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:

@@ -16,6 +16,7 @@ from feilun.feedback.hints import Measured, hints_of, hints_report, measure_hint
 from feilun.feedback.opinions import prompt_of
 from feilun.feedback.privacy import without_personal_data
 from feilun.feedback.protect import ExamQuestions
+from feilun.feedback.terms import engine_terms
 from feilun.store import OWNER, CurrentVote, Store
 from feilun.types import Consent
 
@@ -62,7 +63,7 @@ def build_lessons(
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = _with_trust(rules or LessonRules(), settings)
     votes = store.current_votes(newest)
-    terms = {engine.name: engine.teach for engine in store.engines()}
+    terms = engine_terms(store)
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
     curated, measured = _with_hints(store, votes, curated)

@@ -1,6 +1,6 @@
 """One person's own lessons: what the owner corrected, what the model has learnt of it, and what the owner said elsewhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +22,10 @@ __all__ = [
     "held_out_opinions",
     "is_owner_turn",
     "learnt_events",
+    "likes",
     "owner_edits",
     "owner_lessons",
+    "turns_behind",
 ]
 
 TAUGHT = "taught"
@@ -93,7 +95,7 @@ def held_out_opinions(store: Store, upto_seq: int) -> list[HeldOutOpinion]:
     said: dict[str, dict[str, bool]] = {}
     first: dict[str, CurrentVote] = {}
     for vote in votes:
-        for text, liked in _likes(vote):
+        for text, liked in likes(vote):
             first.setdefault(prompt_of(vote), vote)
             said.setdefault(prompt_of(vote), {})[normalise(text)] = liked
     return [
@@ -106,7 +108,7 @@ def held_out_opinions(store: Store, upto_seq: int) -> list[HeldOutOpinion]:
     ]  # fmt: skip
 
 
-def _likes(vote: CurrentVote) -> list[tuple[str, bool]]:
+def likes(vote: CurrentVote) -> list[tuple[str, bool]]:
     """(answer, whether it was liked) of one thumb or choice; a tie says nothing of either."""
     if vote.kind == "thumb":
         return [(vote.answer, vote.value > 0)]
@@ -131,15 +133,21 @@ def owner_lessons(store: Store, home: Path) -> OwnerLessons:
 def learnt_events(store: Store, home: Path, model: str | None = None) -> frozenset[str]:
     """The corrections that a model (None: the champion) answered as taught when it, or what it comes from, was last examined on them."""
     champion = store.champion()
-    by_candidate = {turn.steps["train"].output.get("candidate"): turn for turn in store.turns() if "train" in turn.steps}
     model = model or (champion.model if champion else None)
-    while model in by_candidate:
-        turn = by_candidate.pop(model)
+    for turn in turns_behind(store, model) if model else ():
         receipt = turn.steps["gate"].output.get("receipt") if "gate" in turn.steps else None
         if is_owner_turn(turn) and receipt:
             return frozenset(_kept(home, receipt))
-        model = turn.plan["champion"]["model"]
     return frozenset()
+
+
+def turns_behind(store: Store, model: str) -> Iterator[TurnRow]:
+    """The turns that made this model, the last one first."""
+    by_candidate = {turn.steps["train"].output.get("candidate"): turn for turn in store.turns() if "train" in turn.steps}
+    while model in by_candidate:
+        turn = by_candidate.pop(model)
+        yield turn
+        model = str(turn.plan["champion"]["model"])
 
 
 def _kept(home: Path, receipt: str) -> Iterable[str]:

@@ -5,12 +5,17 @@ from dataclasses import replace
 from feilun.feedback.signals import Draft
 from feilun.store import CurrentVote, Store, engine_of
 
-__all__ = ["allows_teaching", "teaching_engines", "within_terms"]
+__all__ = ["allows_teaching", "engine_terms", "teaching_engines", "within_terms"]
 
 
 def teaching_engines(store: Store) -> frozenset[str]:
     """Engines elsewhere whose terms, as the owner says now, let a model be taught with their answers."""
-    return frozenset(engine.name for engine in store.engines() if engine.teach)
+    return frozenset(name for name, allowed in engine_terms(store).items() if allowed)
+
+
+def engine_terms(store: Store) -> dict[str, bool]:
+    """Every engine elsewhere, and whether its owner says now that its answers may teach."""
+    return {engine.name: engine.teach for engine in store.engines()}
 
 
 def within_terms(vote: CurrentVote, draft: Draft, teaching: frozenset[str]) -> Draft | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from feilun.artifacts import entomb, find, lineage
 from feilun.config import TurnSettings, rebuild
 from feilun.feedback import artifacts_to_rebuild
+from feilun.feedback.owner import turns_behind
 from feilun.store import EXPIRED, Store, TurnRow
 from feilun.turn.sweep import LEARNED, Swept, prune_imported, ref_of, sweep
 from feilun.turn.wheel import Command, Progress, TurnResult, abandon, run_turn
@@ -124,7 +125,7 @@ def _plan_of(home: Path, store: Store, begun: TurnRow | None, champion: str, lea
     """The model to start from, and the settings of the turn that made the champion."""
     if begun is not None:
         return str(begun.plan["champion"]["model"]), rebuild(TurnSettings, begun.plan["settings"])
-    made = list(_turns_behind(store, champion))
+    made = list(turns_behind(store, champion))
     start = next((str(turn.plan["champion"]["model"]) for turn in made if turn.plan["champion"]["model"] not in learned), None)
     if start is None:
         first = find(home, made[-1].plan["champion"]["model"] if made else champion, "models")
@@ -142,15 +143,6 @@ def _followed(home: Path, settings: TurnSettings) -> TurnSettings:
         return settings
     grave = find(home, settings.prefer.replay, "lessons", erased_too=True).manifest.get("tombstone", {})
     return replace(settings, prefer=replace(settings.prefer, replay=grave.get("successor", settings.prefer.replay)))
-
-
-def _turns_behind(store: Store, model: str) -> Iterator[TurnRow]:
-    """The turns that made this model, the last one first."""
-    by_candidate = {turn.steps["train"].output.get("candidate"): turn for turn in store.turns() if "train" in turn.steps}
-    while model in by_candidate:
-        turn = by_candidate.pop(model)
-        yield turn
-        model = str(turn.plan["champion"]["model"])
 
 
 def _entomb(home: Path, store: Store) -> tuple[tuple[str, ...], tuple[str, ...]]:

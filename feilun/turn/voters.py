@@ -11,6 +11,7 @@ from feilun.config import TurnSettings
 from feilun.feedback import may_teach, rater_hash
 from feilun.feedback.curation import LESSON_CONSENT
 from feilun.feedback.opinions import normalise, prompt_of
+from feilun.feedback.owner import likes
 from feilun.stats import Floats, confidence_sequence, log_e_voters, voter_means, voters_to_add, voters_to_turn, without_top
 from feilun.store import OWNER, CurrentVote, Store
 from feilun.turn.verdict import TaskVerdict
@@ -35,7 +36,7 @@ def held_out_questions(store: Store, upto_seq: int) -> list[dict[str, Any]]:
     first: dict[tuple[str, str], CurrentVote] = {}
     for vote in store.current_votes(upto_seq):
         if vote.consent in LESSON_CONSENT and not may_teach(vote, edited):
-            for text, liked in likes(vote):
+            for text, liked in said_of(vote):
                 key = (vote.principal, prompt_of(vote))
                 first.setdefault(key, vote)
                 said.setdefault(key, {})[normalise(text)] = liked
@@ -53,17 +54,13 @@ def held_out_questions(store: Store, upto_seq: int) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
-def likes(vote: CurrentVote) -> list[tuple[str, bool]]:
-    """(answer, whether it was liked) of one vote; a tie says nothing of either, a report speaks against."""
-    if vote.kind == "thumb":
-        return [(vote.answer, vote.value > 0)]
+def said_of(vote: CurrentVote) -> list[tuple[str, bool]]:
+    """(answer, whether it was liked) of one vote of any kind: a report speaks against, an edit against one answer and for another."""
     if vote.kind == "report":
         return [(vote.answer, False)]
     if vote.kind == "edit":
         return [(vote.answer, False), (vote.value, True)]
-    if vote.kind != "choice" or vote.value["outcome"] == "tie":
-        return []
-    return [*((sibling.text, False) for sibling in vote.over), (vote.answer, vote.value["outcome"] == "win")]
+    return likes(vote)
 
 
 def voters(champion: Iterable[Row], candidate: Iterable[Row]) -> Means:
