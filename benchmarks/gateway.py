@@ -84,7 +84,7 @@ def serve_ours(home: Path) -> None:
     def tell(address: Address) -> None:
         print(json.dumps({"port": int(address.url.rpartition(":")[2]), "key": key}), flush=True)
 
-    settings = ServeSettings(port=0)
+    settings = ServeSettings(port=0, answers_per_minute=0)
     run(home, settings, engine_factory=lambda path, ref, _: TextChat.over(EchoEngine.load(path, model=ref)), on_start=tell)
 
 

@@ -255,14 +255,18 @@ class TurnSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
+    """feedback_per_minute, answers_per_minute: of one principal, who may use up a minute's worth at once; 0: as many as they like."""
+
     host: str = "127.0.0.1"
     port: int = 8420
     max_batch: int = 32
     max_queue: int = 256
     threads: int = 1
+    feedback_per_minute: int = 600
+    answers_per_minute: int = 1200
 
     def __post_init__(self) -> None:
-        at_least(self, port=0, max_batch=1, max_queue=0, threads=1)
+        at_least(self, port=0, max_batch=1, max_queue=0, threads=1, feedback_per_minute=0, answers_per_minute=0)
         if self.port > MAX_PORT:
             raise UserError(f"port={self.port}: allowed are 0 (any free one) to {MAX_PORT}")
 

@@ -26,6 +26,7 @@ from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.erasures import watch_erasures
 from feilun.serve.errors import install_handlers
 from feilun.serve.live import Lives, watch_drafts
+from feilun.serve.rate import Rate
 from feilun.serve.state import State
 from feilun.store import Store, uuid7
 from feilun.types import UserError
@@ -95,7 +96,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = await asyncio.to_thread(Store.open, home)
     models = Models(home, settings, store, factory)
     writers = ThreadPoolExecutor(NUM_WRITERS, "feilun-writer")
-    state = app.state.feilun = State(home=home, settings=settings, store=store, models=models, writers=writers, lives=Lives())
+    state = app.state.feilun = State(
+        home=home, settings=settings, store=store, models=models, writers=writers, lives=Lives(),
+        feedback_rate=Rate(settings.feedback_per_minute), answer_rate=Rate(settings.answers_per_minute),
+    )  # fmt: skip
     watches = (models.watch(), watch_drafts(state), watch_erasures(state, app.state))
     watchers = [asyncio.create_task(watch) for watch in watches]
     try:

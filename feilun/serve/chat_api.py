@@ -172,6 +172,7 @@ class Question(NamedTuple):
 async def chat(request: Request, principal: Chatter) -> JSONResponse:
     state = state_of(request)
     asked = parse_asked(await read_json(request))
+    state.answer_rate.take(principal.name, asked.n)
     thread = Thread(uuid7(), "", Consent.IMPROVE, ())
     if asked.thread_id is not None:
         thread = await owned_thread(state, principal, asked.thread_id)

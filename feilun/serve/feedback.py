@@ -32,6 +32,7 @@ async def create_feedback(request: Request, principal: Annotated[Principal, Depe
         raise ApiError(422, f"the body must be a JSON object, found {type(body).__name__}", code="invalid_feedback")
     rater = principal.speaking_for(body.get("end_user"), "end_user", invalid_status=422)
     feedback = parse_feedback(body, rater.name, key)
+    state.feedback_rate.take(rater.name)
     await _wait_recorded(state, feedback)
     try:
         result = await asyncio.get_running_loop().run_in_executor(state.writers, state.store.record_feedback, feedback)

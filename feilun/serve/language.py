@@ -80,6 +80,9 @@ CHINESE = {
     "{active} answers are running or waiting and {n} are allowed; try again shortly": (
         "已有 {active} 个回答在进行或排队，最多 {n} 个；请稍后再试"
     ),
+    "{who} may do this {n} times a minute and has; try again in {seconds} seconds": (
+        "{who} 一分钟最多 {n} 次，已经用完；请在 {seconds} 秒后再试"
+    ),
     "{open} readers follow this answer and {n} are allowed; close some of them": "已有 {open} 个页面在读这个回答，最多 {n} 个；请关掉几个",
     "this model's context holds {n} tokens; your messages are {m} and leave no room to answer": (
         "这个模型最多读 {n} 个词元，你的话有 {m} 个，没有地方回答了；请写短一些"

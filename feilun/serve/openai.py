@@ -53,6 +53,7 @@ async def create_completion(request: Request, principal: Chatter) -> Response:
     state = state_of(request)
     call = parse_chat(await read_json(request))
     speaker = principal.speaking_for(call.user, "user")
+    state.answer_rate.take(speaker.name, call.n)
     model = await state.models.named(call.model, any_ref="exam" in principal.scopes)
     # No await may stand between finding a model and acquiring it: a swap in between would close it.
     model.acquire(call.n)

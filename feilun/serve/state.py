@@ -10,6 +10,7 @@ from fastapi import Request
 
 from feilun.config import ServeSettings
 from feilun.serve.champion import Models
+from feilun.serve.rate import Rate
 from feilun.store import Erasure, Store
 
 __all__ = ["State", "state_of"]
@@ -29,7 +30,7 @@ class Cancellable(Protocol):
 class State:
     """in_flight: (principal, completion id) -> an event that is set once the completion stands in the store.
 
-    writers: threads that wait for commits. lives: the generations that a page may attach to.
+    writers: threads that wait for commits. lives: the generations that a page may attach to. feedback_rate, answer_rate: of each principal.
     """
 
     home: Path
@@ -38,6 +39,8 @@ class State:
     models: Models
     writers: Executor
     lives: "Lives"
+    feedback_rate: Rate
+    answer_rate: Rate
     in_flight: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     generations: set[Cancellable] = field(default_factory=set)
 
