@@ -2,8 +2,8 @@
 
 False promotions: streams of pairs between equal models, looked at after every pair at alpha = .01, beside the naive z test with the
 same looks; the same with users who each lean their own way, counted by user and vote by vote; and the whole rule of a turn on exams
-that differ by luck alone. Power: edges of 57 to 43 among decided pairs. History: collect, curate and G0 on stores of 1, 10, 100 times
-the events, 1,000 of them new. Turns: CPU-seconds of the turns that the homes hold. Attacks: benchmarks.attacks.
+that differ by luck alone. Power: edges of 57 to 43 among decided pairs. History: collect, curate and G0 of 1,000 new events behind 0, 9 and
+99 times as many that earlier turns have seen. Turns: CPU-seconds of the turns that the homes hold. Attacks: benchmarks.attacks.
 """
 
 import argparse
@@ -99,21 +99,27 @@ def say(store: Store, number: int, row: dict[str, Any], num_users: int) -> None:
     choice = {"index": 0, "text": row["answers"][0] if number % 3 else "?", "finish_reason": "stop", "num_tokens": 4}
     asked = [{"role": "user", "content": row["prompt"]}]
     about = {"id": name, "principal": who, "model": "m", "thread_id": name, "messages": asked, "choices": [choice]}
+    about |= {"started": float(number), "finished": float(number)}
     store.record_completion(CompletionRecord(**about, decision=Decision(engine="bench", model="m")))
     kind, value = ("thumb", 1) if number % 3 else ("edit", row["answers"][0])
     store.record_feedback(FeedbackRequest(principal=who, target_id=name, kind=kind, value=value, idempotency_key=name))
 
 
 def history(sizes: Sequence[int], num_events: int) -> list[dict[str, Any]]:
-    """CPU-seconds of collect, curate and G0 as a store grows; users grow with it, and the questions repeat as people's do."""
+    """CPU-seconds of collect, curate and G0 over the newest `num_events`, as the history before them grows, which a turn has seen.
+
+    Users grow with it, and the questions repeat as people's do.
+    """
     asked = prompts(0, 2000, 0.6)
     rows, done = [], 0
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
         for size in sizes:
-            with ThreadPoolExecutor(WRITERS) as pool:
-                told = range(done, size * num_events)
-                list(pool.map(lambda n, size=size: say(store, n, asked[n % len(asked)], 60 * size), told))
-            done = size * num_events
+            for upto in ((size - 1) * num_events, size * num_events):
+                with ThreadPoolExecutor(WRITERS) as pool:
+                    list(pool.map(lambda n, size=size: say(store, n, asked[n % len(asked)], 60 * size), range(done, upto)))
+                done = upto
+                if upto < size * num_events:
+                    store.kept_votes(store.last_seq())
             rows.append({"events": done, **timed_curate(store, Path(folder), size, num_events)})
             print(f"{done:7} events: {rows[-1]}", flush=True)
     return rows

@@ -67,7 +67,7 @@ def test_alpha_at_its_ends() -> None:
 # hints
 
 
-def reply(number: int, rater: str, said: str | None, siblings: int = 1, consent: Consent = Consent.IMPROVE) -> Reply:
+def reply(number: int, rater: str, said: str, siblings: int = 1, consent: Consent = Consent.IMPROVE) -> Reply:
     return Reply(f"c{number}", 0, rater, consent, siblings, said)
 
 
@@ -89,7 +89,7 @@ def test_a_complaint_begins_with_the_objection(text: str, complains: bool) -> No
 def test_hints_come_from_events_and_from_the_tree() -> None:
     ann, out = RATERS[0], HELD_OUT[0]
     replies = [
-        reply(1, ann, "不对"), reply(2, ann, "thanks", siblings=2), reply(3, ann, "thanks"), reply(4, ann, None, siblings=2),
+        reply(1, ann, "不对"), reply(2, ann, "thanks", siblings=2), reply(3, ann, "thanks"),
         reply(5, ann, "wrong", consent=Consent.SERVE), reply(6, out, "wrong"),
     ]  # fmt: skip
     assert hints_of([copied(9, ann), copied(8, out)], replies) == [

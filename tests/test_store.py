@@ -77,7 +77,8 @@ def test_what_an_older_file_holds_can_be_searched(tmp_path: Path) -> None:
         raw.execute("DROP TABLE passages")
         raw.execute("DROP TABLE drafts")
         raw.execute("DROP TABLE receipts")
-        for index in ("messages_parent", "completions_thread", "events_target"):
+        raw.execute("DROP TABLE kept_votes")
+        for index in ("messages_parent", "completions_thread", "completions_finished", "events_target"):
             raw.execute(f"DROP INDEX {index}")
         raw.execute("ALTER TABLE erasures DROP COLUMN thread_hash")
         raw.execute("DROP TABLE quarantined")

@@ -81,7 +81,7 @@ class Curated(NamedTuple):
     agreement: Agreement
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Said:
     """What one rater teaches about one question, before anybody else is asked."""
 
@@ -167,8 +167,7 @@ def _say(vote: CurrentVote, prompt: str, draft: Draft, trust: float) -> _Said:
     assert draft.text is not None
     weight = trust * draft.share
     pairs = {(pair.chosen, pair.rejected): weight for pair in draft.pairs}
-    weight *= SIGNALS[vote.kind].trust
-    return _Said(vote=vote, prompt=prompt, text=draft.text, weight=weight, pairs=pairs, events=[vote.id])
+    return _Said(vote, prompt, draft.text, weight * SIGNALS[vote.kind].trust, pairs, [vote.id])
 
 
 def _once_each(said: Iterable[_Said], dropped: Counter[str]) -> list[_Said]:

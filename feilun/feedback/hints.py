@@ -51,7 +51,7 @@ def hints_of(votes: Iterable[CurrentVote], replies: Iterable[Reply]) -> list[Hin
     """Named acts, and two that the tree of messages shows: an answer kept of several that were asked for, a complaint after one."""
     found = [Hint(vote.value["name"], vote.principal, (vote.target_id, vote.target_index)) for vote in votes if vote.kind == "implicit"]
     for reply in replies:
-        if reply.next is None or reply.consent not in LESSON_CONSENT:
+        if reply.consent not in LESSON_CONSENT:
             continue
         target = (reply.completion_id, reply.choice)
         if COMPLAINT.match(reply.next):
@@ -63,6 +63,8 @@ def hints_of(votes: Iterable[CurrentVote], replies: Iterable[Reply]) -> list[Hin
 
 def measure_hints(hints: Sequence[Hint], votes: Iterable[CurrentVote]) -> dict[str, Measured]:
     """How far each kind of hint agrees with what the same person says of the same answer."""
+    if not hints:
+        return {name: Measured(0, 0, None, 0.0, 0.0) for name in HINTS}
     said = {(vote.principal, (vote.target_id, vote.target_index)): sign for vote in votes if (sign := _sign(vote))}
     praised = sum(sign > 0 for sign in said.values()) / len(said) if said else 0.0
     return {name: _measured([hint for hint in hints if hint.name == name], said, praised) for name in HINTS}

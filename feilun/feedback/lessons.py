@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from feilun.artifacts import Artifact, list_artifacts, write_json, write_rows
 from feilun.artifacts import Draft as ArtifactDraft
 from feilun.artifacts import draft as draft_artifact
+from feilun.feedback.collector import paused_collector
 from feilun.feedback.curation import Curated, Lesson, LessonRules, curate
 from feilun.feedback.hints import Measured, hints_of, hints_report, measure_hints, moved_by_hints
 from feilun.feedback.opinions import prompt_of
@@ -37,6 +38,7 @@ class HasMinTrust(Protocol):
 Protect = Callable[[str], str | None]
 
 
+@paused_collector()
 def build_lessons(
     store: Store,
     home: Path,
@@ -62,13 +64,13 @@ def build_lessons(
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = _with_trust(rules or LessonRules(), settings)
-    votes = store.current_votes(newest)
+    votes = store.kept_votes(newest)
     terms = engine_terms(store)
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
     curated, measured = _with_hints(store, votes, curated)
     curated = curated if protect is None else _unprotected(curated, protect)
-    curated.dropped.update(_gone(store, newest, votes))
+    curated.dropped.update(_gone(store, newest, len(votes)))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
     report = lessons_report(curated) | {"redacted": redacted, "hints": hints_report(measured), **_exam_questions(home, protect)}
     recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
@@ -119,15 +121,11 @@ def _unprotected(curated: Curated, protect: Protect) -> Curated:
     return curated._replace(lessons=kept, dropped=dropped, used=+used)
 
 
-def _gone(store: Store, newest: int, votes: Sequence[CurrentVote]) -> Counter[str]:
+def _gone(store: Store, newest: int, num_standing: int) -> Counter[str]:
     """Events that do not stand any more, by what became of them."""
-    standing = {vote.id for vote in votes}
-    gone: Counter[str] = Counter()
-    for event in store.events():
-        if event.seq <= newest and event.id not in standing:
-            retraction = event.value is None or (event.kind == "thumb" and event.value == 0)
-            gone["erased" if event.erased else "retracted" if retraction else "superseded"] += 1
-    return gone
+    told = store.event_counts(newest)
+    superseded = told.all - told.erased - told.retracting - num_standing
+    return +Counter(erased=told.erased, retracted=told.retracting, superseded=superseded)
 
 
 def rater_hash(principal: str) -> str:

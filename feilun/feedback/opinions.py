@@ -5,14 +5,16 @@ Texts are compared as texts. Nothing here knows what a number is, let alone whic
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from feilun.store import CurrentVote
 
 EDGE = " \t\r\n.,!?;:…'\"()[]。、！？；：，“”‘’（）「」『』"
 TASTE = frozenset({"language", "too_long", "too_short", "style"})
+NORMALISED = 100_000  # texts remembered: people's questions and answers come again and again, and each is looked at several times
 ASCII_WORD = re.compile(r"[0-9A-Za-z]")
 
 
@@ -23,8 +25,7 @@ class Place(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opinion:
+class Opinion(NamedTuple):
     """One rater's latest word on an answer. sign: +1 or -1. factual: it is about truth, not only about taste."""
 
     seq: int
@@ -35,6 +36,7 @@ class Opinion:
     by_edit: bool
 
 
+@lru_cache(maxsize=NORMALISED)
 def normalise(text: str) -> str:
     """What near-identical texts share: width, case, spacing and the punctuation around them do not count."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(EDGE)
@@ -80,7 +82,8 @@ class Heard:
 def hear(votes: Iterable[CurrentVote]) -> Heard:
     """All that `votes` say, in whatever order they come."""
     in_order = tuple(sorted(votes, key=lambda vote: vote.seq))
-    prompts = {vote.id: prompt_of(vote) for vote in in_order}
+    once: dict[int, str] = {}  # votes on one question share the messages before it, where they were read together
+    prompts = {vote.id: once.get(id(vote.prompt)) or once.setdefault(id(vote.prompt), prompt_of(vote)) for vote in in_order}
     answers = {vote.id: normalise(vote.answer) for vote in in_order}
     latest: dict[tuple[str, Place], Opinion] = {}
     for vote in in_order:
@@ -90,21 +93,18 @@ def hear(votes: Iterable[CurrentVote]) -> Heard:
     return Heard(votes=in_order, prompts=prompts, answers=answers, opinions=opinions)
 
 
-def _said(vote: CurrentVote, answer: Place) -> list[Opinion]:
+def _said(vote: CurrentVote, answer: Place) -> Sequence[Opinion]:
     """The opinions in one vote."""
-
-    def say(place: Place, sign: int, *, factual: bool = True, by_edit: bool = False) -> Opinion:
-        return Opinion(seq=vote.seq, rater=vote.principal, place=place, sign=sign, factual=factual, by_edit=by_edit)
-
     if vote.kind == "thumb":
-        return [say(answer, vote.value, factual=vote.value > 0 or not is_about_taste(vote.reason))]
+        return (Opinion(vote.seq, vote.principal, answer, vote.value, vote.value > 0 or not is_about_taste(vote.reason), False),)
     if vote.kind == "report":
-        return [say(answer, -1, factual=False)]
+        return (Opinion(vote.seq, vote.principal, answer, -1, False, False),)
     if vote.kind != "edit":
-        return []
-    better = Place(answer.prompt, normalise(vote.value))
-    against = [] if better == answer else [say(answer, -1, factual=not is_about_taste(vote.reason))]
-    return [*against, say(better, 1, by_edit=True)]
+        return ()
+    better = Opinion(vote.seq, vote.principal, Place(answer.prompt, normalise(vote.value)), 1, True, True)
+    if better.place == answer:
+        return (better,)
+    return (Opinion(vote.seq, vote.principal, answer, -1, not is_about_taste(vote.reason), False), better)
 
 
 def by_place(opinions: Iterable[Opinion]) -> dict[Place, list[Opinion]]:

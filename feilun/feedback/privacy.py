@@ -2,11 +2,15 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from feilun.feedback.curation import Lesson, WeighedPair
 from feilun.store import OWNER
 
-__all__ = ["without_personal_data"]
+__all__ = ["personal_data_in", "without_personal_data"]
+
+REMEMBERED = 20_000
 
 
 def without_personal_data(lessons: list[Lesson], *, also_owner: bool) -> tuple[list[Lesson], Counter[str]]:
@@ -24,12 +28,26 @@ def _cleaned(lesson: Lesson, counts: Counter[str]) -> Lesson:
         WeighedPair(chosen=_clean(pair.chosen, counts), rejected=_clean(pair.rejected, counts), weight=pair.weight) for pair in lesson.pairs
     )
     text = _clean(lesson.text, counts)
-    return replace(lesson, votes=(replace(lesson.vote, prompt=prompt), *lesson.votes[1:]), text=text, pairs=pairs)
+    return replace(lesson, votes=(lesson.vote._replace(prompt=prompt), *lesson.votes[1:]), text=text, pairs=pairs)
 
 
 def _clean(text: str, counts: Counter[str]) -> str:
+    found = personal_data_in(text)
+    counts.update(dict(found.counts))
+    return found.text
+
+
+class Found(NamedTuple):
+    """A text with placeholders, and how many of each kind were put there."""
+
+    text: str
+    counts: tuple[tuple[str, int], ...]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def personal_data_in(text: str) -> Found:
+    """What is personal in a text; of texts that come again it is remembered."""
     from feilun.corpus.redact import redact
 
     found = redact(text)
-    counts.update(found.counts)
-    return found.text
+    return Found(found.text, tuple(found.counts.items()))

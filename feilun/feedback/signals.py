@@ -16,8 +16,7 @@ class Rival(NamedTuple):
     rejected: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(NamedTuple):
     """What one vote would teach of itself. counted: the name under which a vote that teaches nothing is counted."""
 
     text: str | None = None

@@ -1,7 +1,5 @@
 """Whose words may be taught: an engine elsewhere has terms, and only its owner's word that they allow it lets its answers teach."""
 
-from dataclasses import replace
-
 from feilun.feedback.signals import Draft
 from feilun.store import CurrentVote, Store, engine_of
 
@@ -30,7 +28,7 @@ def within_terms(vote: CurrentVote, draft: Draft, teaching: frozenset[str]) -> D
         return draft
     allowed = {sibling.text for sibling in vote.over if allows_teaching(sibling.model, teaching)}
     withheld = {sibling.text for sibling in vote.over} - allowed
-    return replace(draft, pairs=tuple(pair for pair in draft.pairs if pair.rejected not in withheld))
+    return draft._replace(pairs=tuple(pair for pair in draft.pairs if pair.rejected not in withheld))
 
 
 def allows_teaching(model: str, teaching: frozenset[str]) -> bool:

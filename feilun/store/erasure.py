@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from feilun.store import drafts, search
+from feilun.store import drafts, kept, search
 from feilun.store.completions import IN_CHUNK
 from feilun.store.identity import root_address, subject_of, text_of, thread_hash, uuid7
 from feilun.store.rows import EXPIRED, WHOLE, Erasure, NotFound, OldEvent, OldThread
@@ -72,6 +72,7 @@ Which = sa.ColumnElement[bool]
 
 def _empty(connection: sa.Connection, subject: str, thread: str, mine: Which, about: Which, said: Which) -> None:
     """Blank these completions and events, delete these messages, and leave a row that names what was emptied."""
+    kept.drop(connection)
     event_ids = list(connection.execute(sa.select(events.c.id).where(about).order_by(events.c.seq)).scalars())
     wanted = sa.select(completions.c.id).where(mine)
     completion_ids = list(connection.execute(wanted.order_by(completions.c.id)).scalars())

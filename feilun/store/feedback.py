@@ -8,7 +8,19 @@ import sqlalchemy as sa
 
 from feilun.store import search
 from feilun.store.identity import credential_of, digest, uuid7
-from feilun.store.rows import KINDS, REASONS, EventRow, FeedbackRequest, FeedbackResult, InvalidFeedback, KeyConflict, NotFound, NotYours
+from feilun.store.rows import (
+    KINDS,
+    REASONS,
+    EventCounts,
+    EventFact,
+    EventRow,
+    FeedbackRequest,
+    FeedbackResult,
+    InvalidFeedback,
+    KeyConflict,
+    NotFound,
+    NotYours,
+)
 from feilun.store.schema import choices, completions
 from feilun.store.schema import events as events_table
 from feilun.types import Consent
@@ -239,6 +251,20 @@ def last_seq(connection: sa.Connection) -> int:
 def events(connection: sa.Connection, after_seq: int, limit: int | None) -> list[EventRow]:
     wanted = events_table.select().where(events_table.c.seq > after_seq).order_by(events_table.c.seq).limit(limit)
     return [_row(found) for found in connection.execute(wanted)]
+
+
+def facts(connection: sa.Connection, upto_seq: int) -> list[EventFact]:
+    row = events_table.c
+    principal = sa.case((row.erased == 1, ""), else_=row.principal)
+    wanted = sa.select(row.id, principal, row.consent, row.erased).where(row.seq <= upto_seq).order_by(row.seq)
+    return list(map(EventFact._make, connection.execute(wanted)))
+
+
+def counts(connection: sa.Connection, upto_seq: int) -> EventCounts:
+    row = events_table.c
+    retracting = sa.case(((row.erased == 0) & (row.retracts == 1), 1), else_=0)
+    found = sa.select(sa.func.count(), *(sa.func.coalesce(sa.func.sum(column), 0) for column in (row.erased, retracting)))
+    return EventCounts(*connection.execute(found.where(row.seq <= upto_seq)).one())
 
 
 def _row(found: sa.Row[Any]) -> EventRow:

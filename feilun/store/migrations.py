@@ -95,6 +95,11 @@ CREATE TABLE receipts (
 CREATE INDEX receipts_turn ON receipts (turn_id)
 """
 
+KEPT = """
+CREATE TABLE kept_votes (upto_seq INTEGER NOT NULL PRIMARY KEY, body {json} NOT NULL);
+CREATE INDEX completions_finished ON completions (finished)
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -124,7 +129,11 @@ def receipts(connection: sa.Connection) -> None:
     run_script(connection, RECEIPTS)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts)
+def kept(connection: sa.Connection) -> None:
+    run_script(connection, KEPT)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

@@ -1,6 +1,6 @@
 """What became of answers: whether another was asked for beside one, and what was said after it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -8,40 +8,35 @@ from feilun.store.identity import text_of
 from feilun.store.schema import choices, completions, messages
 from feilun.types import Consent
 
-IN_CHUNK = 500
-
 
 class Reply(NamedTuple):
-    """An answer and what followed. siblings: answers to the same question, itself included; next: the user's words after it."""
+    """An answer after which its asker went on. siblings: answers to the same question, itself included; next: the user's words after it."""
 
     completion_id: str
     choice: int
     principal: str
     consent: Consent
     siblings: int
-    next: str | None
+    next: str
 
 
 def newest(connection: sa.Connection, limit: int) -> list[Reply]:
-    """The newest `limit` answers, by when they ended. Of two siblings in one completion neither was asked for in place of the other."""
+    """Of the newest `limit` answers, by when they ended, those that were followed by something, the newest first.
+
+    Of two siblings in one completion neither was asked for in place of the other.
+    """
     about = completions.c
-    wanted = sa.select(about.id, about.principal, about.consent, about.parent, choices.c.choice_index, choices.c.address)
-    wanted = wanted.join(choices, choices.c.completion_id == about.id).where(about.erased == 0)
-    rows = connection.execute(wanted.order_by(about.finished.desc(), about.id, choices.c.choice_index).limit(limit)).all()
-    after = _said_after(connection, [row.address for row in rows])
-    asked: dict[str, set[str]] = {}
-    for row in rows:
-        asked.setdefault(row.parent, set()).add(row.id)
+    columns = (about.id, about.principal, about.consent, about.parent, about.finished)
+    whole = sa.select(*columns).where(about.erased == 0).order_by(about.finished.desc(), about.id).limit(limit).subquery()
+    wanted = sa.select(whole, choices.c.choice_index, choices.c.address).join(choices, choices.c.completion_id == whole.c.id)
+    some = wanted.order_by(whole.c.finished.desc(), whole.c.id, choices.c.choice_index).limit(limit).cte("some")
+    asked = sa.select(some.c.parent, sa.func.count(some.c.id.distinct()).label("siblings")).group_by(some.c.parent).subquery()
+    after = (messages.c.parent == some.c.address) & (messages.c.role == "user")
+    found = sa.select(some, asked.c.siblings, messages.c.content).join(messages, after).join(asked, asked.c.parent == some.c.parent)
+    rows = connection.execute(found.order_by(some.c.finished.desc(), some.c.id, some.c.choice_index, messages.c.address))
+    # Of several things said after one answer the last in order of address counts.
+    last = {(row.id, row.choice_index): row for row in rows}
     return [
-        Reply(row.id, row.choice_index, row.principal, Consent(row.consent), len(asked[row.parent]), after.get(row.address))
-        for row in rows
+        Reply(row.id, row.choice_index, row.principal, Consent(row.consent), row.siblings, text_of(row.content))
+        for row in last.values()
     ]  # fmt: skip
-
-
-def _said_after(connection: sa.Connection, addresses: list[str]) -> dict[str, str]:
-    said: dict[str, Any] = {}
-    for start in range(0, len(addresses), IN_CHUNK):
-        among = messages.c.parent.in_(addresses[start : start + IN_CHUNK]) & (messages.c.role == "user")
-        rows = connection.execute(sa.select(messages.c.parent, messages.c.content).where(among).order_by(messages.c.address))
-        said.update((row.parent, text_of(row.content)) for row in rows)
-    return said

@@ -144,8 +144,7 @@ class Sibling:
     model: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentVote:
+class CurrentVote(NamedTuple):
     """An event that stands now, joined with what it is about.
 
     prompt: the messages before the answer. consent: the narrower of the event's and the completion's.
@@ -167,6 +166,23 @@ class CurrentVote:
     prompt: tuple[Mapping[str, Any], ...]
     answer: str
     over: tuple[Sibling, ...] = ()
+
+
+class EventFact(NamedTuple):
+    """What a check of provenance asks of an event. consent: the word; principal: empty where the event was erased (1)."""
+
+    id: str
+    principal: str
+    consent: str
+    erased: int
+
+
+class EventCounts(NamedTuple):
+    """Events of the log: all, erased, and those that only took another back."""
+
+    all: int
+    erased: int
+    retracting: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

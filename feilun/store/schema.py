@@ -46,6 +46,7 @@ completions = sa.Table(
     sa.Column("finished", sa.Double, nullable=False),
     sa.Column("erased", sa.Integer, nullable=False),
     sa.Index("completions_principal", "principal"),
+    sa.Index("completions_finished", "finished"),
     sa.Index("completions_thread", "principal", "thread_id", "started", "finished"),
 )
 
@@ -175,6 +176,14 @@ quarantined = sa.Table(
     sa.Column("ref", sa.Text, primary_key=True),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
+)
+
+# What kept.py derives from the log; always safe to empty.
+kept_votes = sa.Table(
+    "kept_votes",
+    metadata,
+    sa.Column("upto_seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.JSON, nullable=False),
 )
 
 # The full-text table that migrations.py makes; search.py says what stands in it. No `metadata`: it is not made by a common CREATE TABLE.

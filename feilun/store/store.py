@@ -13,6 +13,7 @@ from feilun.store import (
     erasure,
     feedback,
     graves,
+    kept,
     keys,
     notes,
     quarantine,
@@ -30,6 +31,8 @@ from feilun.store.rows import (
     CompletionRecord,
     CurrentVote,
     Erasure,
+    EventCounts,
+    EventFact,
     EventRow,
     FeedbackRequest,
     FeedbackResult,
@@ -169,6 +172,21 @@ class Store:
         principal: of this rater alone.
         """
         return self._database.read(lambda c: votes.current(c, upto_seq, principal))
+
+    def kept_votes(self, upto_seq: int) -> list[CurrentVote]:
+        """`current_votes` of everybody at that moment, for what came since the last call; what was read is kept for the next."""
+        found = self._database.read(lambda c: kept.read(c, upto_seq))
+        if found.fresh is not None:
+            self._database.write(lambda c: kept.keep(c, found))
+        return found.votes
+
+    def event_facts(self, upto_seq: int) -> list[EventFact]:
+        """Of every event up to this one, in order of seq, what does not need its content."""
+        return self._database.read(lambda c: feedback.facts(c, upto_seq))
+
+    def event_counts(self, upto_seq: int) -> EventCounts:
+        """How many events there are up to this one, and what became of some."""
+        return self._database.read(lambda c: feedback.counts(c, upto_seq))
 
     def newest_replies(self, limit: int) -> list[Reply]:
         """The newest answers, with what followed each."""

@@ -21,8 +21,9 @@ class Spoken(NamedTuple):
     model: str
 
 
-def current(connection: sa.Connection, upto_seq: int | None, principal: str | None) -> list[CurrentVote]:
-    rows = connection.execute(_joined(upto_seq, principal)).mappings().all()
+def current(connection: sa.Connection, upto_seq: int | None, principal: str | None, after_seq: int = 0) -> list[CurrentVote]:
+    """In order of seq. after_seq: only those of later events."""
+    rows = connection.execute(_joined(upto_seq, principal, after_seq)).mappings().all()
     siblings = _siblings(connection, rows)
     tree = nodes(
         connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *(spoken.address for spoken in siblings.values())]
@@ -42,7 +43,7 @@ def stands_now() -> sa.ColumnElement[bool]:
     return vote_spans.c.replaced_seq.is_(None) & vote_spans.c.superseded_seq.is_(None)
 
 
-def _joined(upto_seq: int | None, principal: str | None) -> sa.Select[Any]:
+def _joined(upto_seq: int | None, principal: str | None, after_seq: int) -> sa.Select[Any]:
     view, newest = vote_spans.c, upto_seq
     ends = (view.replaced_seq, view.superseded_seq)
     stands: list[sa.ColumnElement[bool]] = [stands_now()]
@@ -50,6 +51,8 @@ def _joined(upto_seq: int | None, principal: str | None) -> sa.Select[Any]:
         stands = [view.seq <= newest, *(end.is_(None) | (end > newest) for end in ends)]
     if principal is not None:
         stands.append(view.principal == principal)
+    if after_seq:
+        stands.append(view.seq > after_seq)
     about = completions.c
     answer = (choices.c.completion_id == view.target_id) & (choices.c.choice_index == view.target_index)
     columns = [about.thread_id, about.model, about.parent, about.consent.label("completion_consent"), choices.c.address]

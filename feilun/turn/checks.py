@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from feilun.artifacts import Artifact, read_rows
 from feilun.config import TurnSettings
 from feilun.feedback import rater_hash
+from feilun.feedback.collector import paused_collector
 from feilun.feedback.curation import LESSON_CONSENT
 from feilun.feedback.owner import TAUGHT
+from feilun.feedback.privacy import personal_data_in
 from feilun.stats import log_e_sample_ratio
-from feilun.store import OWNER, EventRow, Store
+from feilun.store import OWNER, EventFact, Store
 from feilun.types import is_held_out
 
 __all__ = ["Checked", "check_lessons"]
@@ -31,13 +33,14 @@ class Checked(NamedTuple):
     figures: dict[str, Any]
 
 
+@paused_collector()
 def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_seq: int) -> Checked:
     """The checks of one lessons artifact against the store as it is now and the questions of the exams."""
     from feilun.exam.overlap import shown_questions
     from feilun.exam.questions import asked_questions
 
     rows = [row for name in ("sft.jsonl", "pairs.jsonl") for row in read_rows(lessons.path / name)]
-    events = {event.id: event for event in store.events() if event.seq <= upto_seq}
+    events = {event.id: event for event in store.event_facts(upto_seq)}
     faults = Counter(fault for row in rows for event in row["events"] if (fault := event_fault(events.get(event))))
     raters, is_owners, personal = raters_of(rows), settings.rise_task == TAUGHT, personal_data(rows)
     asked = asked_questions(settings.exam_tasks, settings.exam.num_samples)
@@ -61,7 +64,7 @@ def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_
     return Checked(tuple(why), tuple(sorted(shown)), figures)
 
 
-def event_fault(event: EventRow | None) -> str:
+def event_fault(event: EventFact | None) -> str:
     """Why this event may not stand behind a lesson; empty when it may."""
     if event is None:
         return "are not in the store"
@@ -84,13 +87,12 @@ def raters_of(rows: Iterable[Row]) -> Counter[str]:
 
 def personal_data(rows: Iterable[Row]) -> Counter[str]:
     """Personal data and secrets by kind, in what others than the owner said; the making of lessons has taken them out already."""
-    from feilun.corpus.redact import redact
-
     found: Counter[str] = Counter()
     for row in rows:
         if row["rater"] != rater_hash(OWNER):
             texts = [message["content"] for message in row.get("messages") or row["prompt"]]
-            found.update(redact("\n".join([*texts, *(row[key] for key in ("chosen", "rejected") if key in row)])).counts)
+            for text in [*texts, *(row[key] for key in ("chosen", "rejected") if key in row)]:
+                found.update(dict(personal_data_in(str(text)).counts))
     return found
 
 
@@ -115,7 +117,7 @@ def question_of(row: Row) -> str:
     return str(next(message["content"] for message in reversed(messages) if message["role"] == "user"))
 
 
-def missing_figures(events: Iterable[EventRow]) -> dict[str, Any]:
+def missing_figures(events: Iterable[EventFact]) -> dict[str, Any]:
     """Who votes: one name in five is held out by hash, so far fewer or more among the voters means that names are not left to chance."""
     voters = {event.principal for event in events if event.principal and event.principal != OWNER}
     held_out = sum(map(is_held_out, voters))

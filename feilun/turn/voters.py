@@ -34,7 +34,7 @@ def held_out_questions(store: Store, upto_seq: int) -> list[dict[str, Any]]:
     edited = store.edited_threads(OWNER, upto_seq)
     said: dict[tuple[str, str], dict[str, bool]] = {}
     first: dict[tuple[str, str], CurrentVote] = {}
-    for vote in store.current_votes(upto_seq):
+    for vote in store.kept_votes(upto_seq):
         if vote.consent in LESSON_CONSENT and not may_teach(vote, edited):
             for text, liked in said_of(vote):
                 key = (vote.principal, prompt_of(vote))

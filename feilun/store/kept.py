@@ -1,0 +1,158 @@
+"""Current votes kept by sequence number: to read them again costs what is new, and next to nothing for what is old.
+
+A segment is one row: the votes that the events up to `upto_seq` and after the segment before it left standing, column by column, and the
+earlier votes that those events put out. Segments are joined as digits are carried, so that n of them hold about 2^n times the newest.
+Everything here is derived. An erasure empties the table in its own transaction; then, and where a moment of the past is asked for, the
+log is read again. The result is always `votes.current` of the same moment.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from feilun.store import graves, votes
+from feilun.store.rows import CurrentVote, Sibling
+from feilun.store.schema import completions, events, kept_votes, messages
+from feilun.types import Consent
+
+CONSENTS = {str(consent): consent for consent in Consent}
+PLAIN = ("seq", "id", "at", "principal", "target_id", "target_index", "kind", "value", "thread_id", "model", "answer")
+
+
+class Segment(NamedTuple):
+    """upto_seq: its last event, standing or not. fallen: seqs of votes before this segment that stand no more. over: row -> siblings."""
+
+    upto_seq: int
+    columns: dict[str, list[Any]]
+    prompts: list[list[dict[str, Any]]]
+    over: dict[str, list[list[Any]]]
+    fallen: list[int]
+
+    @property
+    def size(self) -> int:
+        return len(self.columns["seq"]) + len(self.fallen)
+
+
+class Read(NamedTuple):
+    """votes: what stands. fresh: the segment that is not kept yet, None where nothing is new; epoch, after: what it was read behind."""
+
+    votes: list[CurrentVote]
+    fresh: Segment | None
+    epoch: int
+    after: int
+
+
+def read(connection: sa.Connection, upto_seq: int) -> Read:
+    """All votes that stood when `upto_seq` was the newest event, from one snapshot."""
+    kept, epoch = _kept(connection), graves.epoch(connection)
+    after = kept[-1].upto_seq if kept else 0
+    if upto_seq < after:
+        return Read(votes.current(connection, upto_seq, None), None, epoch, after)
+    fresh = _fresh(connection, after, upto_seq) if upto_seq > after else None
+    found = _standing([*kept, fresh] if fresh else kept)
+    private = _private_since(connection)
+    if private:
+        found = [vote._replace(consent=Consent.SERVE) if vote.target_id in private else vote for vote in found]
+    return Read(found, fresh, epoch, after)
+
+
+def keep(connection: sa.Connection, found: Read) -> None:
+    """Write the fresh segment; not where somebody erased something or kept something else since it was read."""
+    kept = _kept(connection)
+    after = kept[-1].upto_seq if kept else 0
+    if found.fresh is None or (found.epoch, found.after) != (graves.epoch(connection), after):
+        return
+    segment, joined = found.fresh, []
+    while kept and kept[-1].size < 2 * segment.size:
+        joined.append(kept[-1].upto_seq)
+        segment = _joined(kept.pop(), segment)
+    connection.execute(kept_votes.delete().where(kept_votes.c.upto_seq.in_(joined)))
+    body = {name: getattr(segment, name) for name in ("columns", "prompts", "over", "fallen")}
+    connection.execute(kept_votes.insert().values(upto_seq=segment.upto_seq, body=body))
+
+
+def drop(connection: sa.Connection) -> None:
+    connection.execute(kept_votes.delete())
+
+
+def _kept(connection: sa.Connection) -> list[Segment]:
+    rows = connection.execute(kept_votes.select().order_by(kept_votes.c.upto_seq))
+    return [Segment(row.upto_seq, **row.body) for row in rows]
+
+
+def _fresh(connection: sa.Connection, after: int, upto_seq: int) -> Segment:
+    found = votes.current(connection, upto_seq, None, after)
+    return _packed(upto_seq, found, _fallen(connection, after, upto_seq) if after else [])
+
+
+def _fallen(connection: sa.Connection, after: int, upto_seq: int) -> list[int]:
+    """Events up to `after` whose place was taken by one that came then."""
+    later, earlier = events.alias("later"), events.alias("earlier")
+    came = (later.c.seq > after) & (later.c.seq <= upto_seq) & (earlier.c.seq <= after)
+    same_place = (earlier.c.principal == later.c.principal) & (earlier.c.slot == later.c.slot)
+    found = [
+        connection.execute(sa.select(earlier.c.seq).select_from(later.join(earlier, how)).where(came)).scalars()
+        for how in (same_place, earlier.c.id == later.c.supersedes)
+    ]
+    return sorted({seq for seqs in found for seq in seqs})
+
+
+def _private_since(connection: sa.Connection) -> frozenset[str]:
+    """Answers that may improve a model by themselves, to questions that hang under one whose other answer was only to serve."""
+    serve = str(Consent.SERVE)
+    asked = sa.select(completions.c.parent.label("address")).where(completions.c.consent == serve, completions.c.erased == 0)
+    if connection.execute(asked.limit(1)).first() is None:
+        return frozenset()
+    below = asked.cte("below", recursive=True)
+    below = below.union(sa.select(messages.c.address).join(below, messages.c.parent == below.c.address))
+    wanted = sa.select(completions.c.id).join(below, completions.c.parent == below.c.address)
+    return frozenset(connection.execute(wanted.where(completions.c.consent != serve, completions.c.erased == 0)).scalars())
+
+
+def _packed(upto_seq: int, found: Sequence[CurrentVote], fallen: list[int]) -> Segment:
+    columns: dict[str, list[Any]] = {name: [getattr(vote, name) for vote in found] for name in PLAIN}
+    prompts: dict[str, int] = {}
+    listed: list[list[dict[str, Any]]] = []
+    columns["prompt"] = []
+    for vote in found:
+        place = prompts.setdefault(repr(vote.prompt), len(listed))
+        if place == len(listed):
+            listed.append([dict(message) for message in vote.prompt])
+        columns["prompt"].append(place)
+    columns["consent"] = [str(vote.consent) for vote in found]
+    columns["reason"] = [list(vote.reason) for vote in found]
+    over = {str(row): [[one.id, one.index, one.text, one.model] for one in vote.over] for row, vote in enumerate(found) if vote.over}
+    return Segment(upto_seq, columns, listed, over, fallen)
+
+
+def _standing(segments: Iterable[Segment]) -> list[CurrentVote]:
+    segments = list(segments)
+    fallen = {seq for segment in segments for seq in segment.fallen}
+    found = [vote for segment in segments for vote in _unpacked(segment)]
+    return [vote for vote in found if vote.seq not in fallen] if fallen else found
+
+
+def _unpacked(segment: Segment) -> Iterator[CurrentVote]:
+    columns: Mapping[str, Iterable[Any]] = {
+        **segment.columns,
+        "prompt": map([tuple(prompt) for prompt in segment.prompts].__getitem__, segment.columns["prompt"]),
+        "consent": map(CONSENTS.__getitem__, segment.columns["consent"]),
+        "reason": map(tuple, segment.columns["reason"]),
+        "over": _over(segment),
+    }
+    return map(CurrentVote._make, zip(*(columns[name] for name in CurrentVote._fields), strict=True))
+
+
+def _over(segment: Segment) -> list[tuple[Sibling, ...]]:
+    over: list[tuple[Sibling, ...]] = [()] * len(segment.columns["seq"])
+    for row, siblings in segment.over.items():
+        over[int(row)] = tuple(Sibling(id=name, index=index, text=text, model=model) for name, index, text, model in siblings)
+    return over
+
+
+def _joined(earlier: Segment, later: Segment) -> Segment:
+    """Two neighbours as one: what the later put out of the earlier goes, what it put out further back is still to be told."""
+    seqs = set(earlier.columns["seq"])
+    found = _standing([earlier, later])
+    return _packed(later.upto_seq, found, sorted([*earlier.fallen, *(seq for seq in later.fallen if seq not in seqs)]))
