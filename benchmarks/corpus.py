@@ -198,6 +198,7 @@ def recall(home: Path, folder: Path) -> dict[str, float]:
     import polars as pl
 
     from feilun.corpus.minhash import signatures, similarity
+    from feilun.corpus.shingles import code_points, folded_letters
 
     made = next((home / "corpus").glob("bench@*"))
     kept = pl.concat([pl.read_parquet(path, columns=["id", "text"]) for path in sorted(made.glob("[tv]*.parquet"))])
@@ -214,7 +215,8 @@ def recall(home: Path, folder: Path) -> dict[str, float]:
         for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())
     }
     near = [key for key, reason in dropped.items() if reason == "near_duplicate"]
-    sketches, gone = signatures(kept["text"]).sketch, signatures(pl.Series([raw[key] for key in near])).sketch
+    texts = (kept["text"], pl.Series([raw[key] for key in near], dtype=pl.String))
+    sketches, gone = (signatures(folded_letters(code_points(column))).sketch for column in texts)
     ids = kept["id"].to_list()
     best = [int(np.argmax(similarity(sketches, row[None]))) for row in gone]
     false = [key for key, place in zip(near, best, strict=True) if jaccard(raw[key], raw.get(ids[place], "")) < 0.65]

@@ -17,6 +17,7 @@ from feilun.corpus.dedup import in_validation, text_digests
 from feilun.corpus.encodings import LineDecoder, detect_encoding
 from feilun.corpus.filters import verdicts
 from feilun.corpus.language import language_of
+from feilun.corpus.letters import letters_of
 from feilun.corpus.readers.lines import MAX_LINE_BYTES, split_lines
 from feilun.corpus.readers.rows import PIECE_CHARS
 from feilun.corpus.repair import repair_texts
@@ -216,7 +217,8 @@ def test_drops_are_counted_and_readable(tmp_path: Path) -> None:
 def test_too_short_counts_characters_that_are_not_spaces() -> None:
     texts = pl.Series(["四个字啊", "五个字整啊", "a b c d e", " " * 5000 + "a bcd", " " * 5000 + "a bcde"])
     langs = pl.repeat("zh", len(texts), eager=True)
-    assert verdicts(texts, langs, CorpusSettings(min_chars=5)).to_list() == ["too_short", None, None, "too_short", None]
+    settings = CorpusSettings(min_chars=5, filters=False)
+    assert verdicts(texts, langs, letters_of(texts, langs, settings), settings).to_list() == ["too_short", None, None, "too_short", None]
 
 
 def test_truncated_or_false_archive_is_a_counted_drop_after_what_could_be_read(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import zstandard
 
-from feilun.config import CorpusSettings, TextLimits
+from feilun.config import EN_LIMITS, ZH_LIMITS, CorpusSettings, TextLimits
 from feilun.corpus.edits import undo_edits
 from feilun.corpus.filters import limits_of, verdicts
-from feilun.corpus.indicators import indicators, prose_of, repeated_share
+from feilun.corpus.indicators import lines_of
+from feilun.corpus.layout import fences, prose_of
+from feilun.corpus.letters import letters_of, repeated_share
 from feilun.corpus.lines import RULE, cut_repeated_lines
 from feilun.corpus.shingles import code_points
 
@@ -19,7 +22,11 @@ MANUALS = ("en_guides", "zh_tech_books", "zh_tech_guides")
 
 
 def reason_of(text: str, lang: str = "zh", **changes: object) -> str | None:
-    return verdicts(pl.Series([text]), pl.Series([lang]), CorpusSettings(**changes))[0]  # type: ignore[arg-type]
+    return reasons_of(pl.Series([text]), pl.Series([lang]), CorpusSettings(**changes))[0]  # type: ignore[arg-type]
+
+
+def reasons_of(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> pl.Series:
+    return verdicts(texts, langs, letters_of(texts, limits_of(langs), settings), settings)
 
 
 def sentences(num: int, seed: int = 0) -> list[str]:
@@ -57,7 +64,9 @@ def test_layout_is_not_taken_for_rubbish() -> None:
     verse = "\n".join(f"{line[:5]}，{line[5:10]}" for line in sentences(20, 1))
     for text in ("\n\n".join([*good, fenced]), "\n\n".join([*good, table]), verse, "\n".join(good)):
         assert reason_of(text) is None
-    assert "print" not in prose_of(pl.Series(["\n\n".join([*good, fenced])]))[0]
+    assert fences(fenced) == [0, len(fenced) - 4]
+    assert fences("a ``` b\n  ~~~\n``` ``` \n ` ``\n\t~~~") == [8, 14, 29]
+    assert "print" not in prose_of(pl.Series(["\n\n".join([*good, fenced])]), pl.Series([True]))[0]
 
 
 def test_limits_follow_the_language() -> None:
@@ -79,11 +88,26 @@ def test_repeated_share_counts_what_stood_before_in_the_same_text() -> None:
     assert share.tolist() == pytest.approx([0, 1 / 5, 4 / 5, 0, 0])
 
 
-def test_indicators_do_not_follow_the_neighbours() -> None:
+def test_what_is_measured_does_not_follow_the_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = pl.Series(["\n".join(sentences(9, seed)) for seed in range(5)] + ["", "- a\n- b", "```\nx\n```"])
-    together = indicators(texts, 16, is_code=False)
-    alone = pl.concat([indicators(texts[place : place + 1], 16, is_code=False) for place in range(len(texts))])
-    assert together.equals(alone)
+    kinds = pl.Series(["zh", "code", "zh", "other", "zh", "en", "zh", "en"])
+    monkeypatch.setattr("feilun.corpus.shingles.PIECE_CHARS", 300)
+    lines, letters = lines_of(texts, EN_LIMITS), letters_of(texts, kinds, CorpusSettings())
+    alone = [(texts[place : place + 1], kinds[place : place + 1]) for place in range(len(texts))]
+    assert lines.drop("row").equals(pl.concat([lines_of(text, EN_LIMITS) for text, _ in alone]).drop("row"))
+    for one, other in zip(zip(*letters[:3], strict=True), (letters_of(*pair, CorpusSettings())[:3] for pair in alone), strict=True):
+        assert one == tuple(column[0] for column in other)
+    sketches = [letters_of(*pair, CorpusSettings()).signatures.sketch for pair in alone]
+    assert letters.signatures.sketch.tolist() == np.concatenate(sketches).tolist()
+
+
+def test_a_cheap_look_at_lines_says_what_the_dear_one_does() -> None:
+    """Doubtful lines are looked at again: ended inside, and items."""
+    inside = "\n".join(f"甲乙丙，丁戊己{i}" for i in range(20))
+    items = "\n".join(f"- 第{i}件事情" for i in range(20))
+    shares = lines_of(pl.Series([inside, items, inside + "\n" + items]), ZH_LIMITS)
+    assert shares["ended_lines"].to_list() == [1, 0, 1]
+    assert shares["bullet_lines"].to_list() == [0, 1, 0.5]
 
 
 def test_a_long_line_that_stood_before_is_cut_and_can_be_put_back() -> None:
@@ -106,5 +130,5 @@ def test_sound_sources_are_kept(test_data: Path) -> None:
         rows = [json.loads(line) for line in stream.read().splitlines()]
         texts, langs = (pl.Series([row[key] for row in rows]) for key in ("text", "lang"))
         texts, _ = cut_repeated_lines(texts, limits_of(langs) != "code", CorpusSettings().repeated_line_chars)
-        dropped = verdicts(texts, langs, CorpusSettings()).drop_nulls()
+        dropped = reasons_of(texts, langs, CorpusSettings()).drop_nulls()
         assert len(dropped) <= len(texts) * (MAX_DROPPED_MANUALS if path.name.startswith(MANUALS) else MAX_DROPPED), path.name

@@ -16,9 +16,10 @@ from feilun.corpus.dedup import text_digests
 from feilun.corpus.edits import EDIT_LIST, by_row, decodings, joined
 from feilun.corpus.filters import limits_of, verdicts
 from feilun.corpus.language import language_of, primary_tag
+from feilun.corpus.letters import letters_of
 from feilun.corpus.licences import licence_reasons, named_policy
 from feilun.corpus.lines import cut_repeated_lines
-from feilun.corpus.minhash import signatures
+from feilun.corpus.minhash import Signatures
 from feilun.corpus.readers import HEAD_CHARS, Row
 from feilun.corpus.redact import RedactionSettings, redact_texts
 from feilun.corpus.repair import damage_scores, repair_texts
@@ -45,20 +46,21 @@ class Washed(NamedTuple):
 
 def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = None) -> Washed:
     """One block: repaired and redacted texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
-    frame = pl.DataFrame(rows, schema=ROW_SCHEMA, orient="row")
+    frame = pl.DataFrame(dict(zip(ROW_SCHEMA, zip(*rows, strict=True), strict=True)), schema=ROW_SCHEMA)
     langs = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
     texts, edits = _edited(frame["text"], langs, settings)
     listed = by_row(joined([decodings(frame["encoding"]), *edits]), len(frame))
     refused = licence_reasons(frame["license"], named_policy(settings.licence_policy))
+    letters = letters_of(texts, limits_of(langs), settings)
     quality = _quality(texts, langs, scorer)
     poor = pl.select(pl.when(quality < settings.min_quality).then(pl.lit("low_quality"))).to_series()
-    reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, langs, settings), poor)
+    reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, langs, letters, settings), poor)
     washed = frame.with_columns(
         text=texts, edits=listed, lang=langs, reason=reason, digest=text_digests(texts), quality=quality
     ).select(*BLOCK_SCHEMA)  # fmt: skip
     head = pl.col("text").str.slice(0, HEAD_CHARS)
     kept = washed.with_columns(text=pl.when(pl.col("reason").is_null()).then(pl.col("text")).otherwise(head))
-    return Washed(kept, _marks(kept, settings))
+    return Washed(kept, _marks(kept, letters.signatures if settings.near_duplicates else None))
 
 
 def _edited(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> tuple[pl.Series, list[pl.DataFrame]]:
@@ -83,11 +85,9 @@ def _quality(texts: pl.Series, langs: pl.Series, scorer: Scorer | None) -> pl.Se
     return pl.Series(scores / (1 + damage), dtype=pl.Float32)
 
 
-def _marks(block: pl.DataFrame, settings: CorpusSettings) -> pl.DataFrame:
+def _marks(block: pl.DataFrame, signatures: Signatures | None) -> pl.DataFrame:
     marks = block.select("reason", "digest", "quality", num_chars=pl.col("text").str.len_chars())
-    if not settings.near_duplicates:
-        return marks.with_columns(is_signed=pl.lit(False))
-    return marks.with_columns(signatures(block["text"]).columns())
+    return marks.with_columns(signatures.columns() if signatures else pl.lit(False).alias("is_signed"))
 
 
 def _guess_languages(texts: pl.Series, tags: pl.Series) -> pl.Series:

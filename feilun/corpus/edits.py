@@ -15,7 +15,8 @@ import polars as pl
 
 __all__ = [
     "EDIT_FIELDS", "EDIT_LIST", "EDIT_SCHEMA", "Edit", "Edited", "Undone",
-    "apply_edits", "by_row", "decodings", "edit_texts", "joined", "trimmed", "undo_edits", "unedited", "withheld",
+    "apply_edits", "apply_to", "by_row", "decodings", "edit_texts", "frame_of", "joined", "made_edits", "replaced", "trimmed", "undo_edits",
+    "unedited", "withheld",
 ]  # fmt: skip
 
 EDIT_FIELDS: dict[str, Any] = {
@@ -54,27 +55,28 @@ def unedited(texts: pl.Series) -> Edited:
 
 def edit_texts(texts: pl.Series, flagged: pl.Series, rule: str, find: Callable[[str], Iterable[Edit]]) -> Edited:
     """One step: what `find` names in each flagged text is changed. A text that is not flagged never enters Python."""
-    if not flagged.any():
-        return unedited(texts)
-    rows: list[int] = []
-    found: list[Edit] = []
-    changed = {}
-    for row in flagged.fill_null(False).arg_true():
-        text = texts[row]
-        edits = list(find(text))
-        if edits:
-            changed[row] = apply_to(text, edits)
-            found.extend(edits)
-            rows.extend([row] * len(edits))
-    return Edited(replaced(texts, changed), _frame(rows, rule, found)) if found else unedited(texts)
+    rows = flagged.fill_null(False).arg_true()
+    found = zip(rows.to_list(), texts.gather(rows).to_list(), strict=True)
+    return made_edits(texts, rule, {row: list(find(text)) for row, text in found})
 
 
-def _frame(rows: Sequence[int], rule: str, found: Sequence[Edit]) -> pl.DataFrame:
-    offsets, befores, afters = zip(*found, strict=True)
-    columns = {"row": rows, "offset": offsets, "before": befores, "after": afters}
-    frame = pl.DataFrame(columns, schema_overrides=EDIT_SCHEMA)
-    step, length = pl.lit(0, pl.UInt16).alias("step"), pl.col("before").str.len_chars().alias("length")
-    return frame.with_columns(step, length, rule=pl.lit(rule)).select(*EDIT_SCHEMA)
+def made_edits(texts: pl.Series, rule: str, found: Mapping[int, Sequence[Edit]]) -> Edited:
+    """One step: the edits found in each row are made."""
+    changed = {row: apply_to(texts[row], edits) for row, edits in found.items() if edits}
+    return Edited(replaced(texts, changed), frame_of(rule, found))
+
+
+def frame_of(rule: str, found: Mapping[int, Sequence[Edit]]) -> pl.DataFrame:
+    """The edits of one step as a frame (`EDIT_SCHEMA`)."""
+    rows = [row for row, edits in found.items() for _ in edits]
+    if not rows:
+        return pl.DataFrame(schema=EDIT_SCHEMA)
+    offsets, befores, afters = zip(*(edit for edits in found.values() for edit in edits), strict=True)
+    columns = {
+        "row": rows, "step": [0] * len(rows), "rule": [rule] * len(rows), "offset": offsets, "length": list(map(len, befores)),
+        "before": befores, "after": afters,
+    }  # fmt: skip
+    return pl.DataFrame(columns, schema=EDIT_SCHEMA)
 
 
 def apply_to(text: str, edits: Sequence[Edit]) -> str:
@@ -107,8 +109,9 @@ def joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     frame = pl.concat(numbered).with_columns(step=steps.cast(pl.UInt16)).drop("part").sort("row", "step", "offset", maintain_order=True)
     if not frame["before"].has_nulls():
         return frame
-    rows = [_hide_early(row) if row["before"].has_nulls() else row for row in frame.partition_by("row", maintain_order=True)]
-    return pl.concat(rows)
+    is_hidden = pl.col("before").is_null().any().over("row")
+    hidden = [_hide_early(row) for row in frame.filter(is_hidden).partition_by("row", maintain_order=True)]
+    return pl.concat([frame.filter(~is_hidden), *hidden]).sort("row", maintain_order=True)
 
 
 def withheld(edits: pl.DataFrame) -> pl.DataFrame:

@@ -9,16 +9,15 @@ import numpy as np
 import polars as pl
 
 from feilun.config import CorpusSettings, TextLimits
-from feilun.corpus.indicators import indicators
+from feilun.corpus.indicators import MIN_LINES, lines_of
+from feilun.corpus.letters import KINDS, Letters
 
-__all__ = ["CODE_TAGS", "MIN_LINES", "limits_of", "verdicts"]
+__all__ = ["CODE_TAGS", "limits_of", "verdicts"]
 
 CODE_TAGS = frozenset({
     "code", "python", "java", "javascript", "typescript", "rust", "ruby", "shell", "bash", "sql", "html", "css", "swift", "kotlin",
     "scala", "perl", "haskell", "julia", "cpp", "c", "csharp", "php", "lua", "go", "golang", "r", "js", "ts", "py", "json", "yaml", "xml",
 })  # fmt: skip
-# Of fewer lines no share is a habit: a title page, a short poem, a notice.
-MIN_LINES = 8
 # Of a shorter text a few characters decide: a row of stars under a poem is a fifth of it.
 MIN_CHARS = 200
 
@@ -39,11 +38,11 @@ REASONS: dict[str, Failing] = {
 }  # fmt: skip
 
 
-def verdicts(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> pl.Series:
-    """The reason for which each text is dropped, null where it stays."""
+def verdicts(texts: pl.Series, langs: pl.Series, letters: Letters, settings: CorpusSettings) -> pl.Series:
+    """The reason for which each text is dropped, null where it stays. letters: of these texts, by `limits_of(langs)`."""
     columns = [_empty(texts), _too_short(texts, settings.min_chars), _other_language(langs, settings), _blocked(texts, settings)]
     if settings.filters:
-        columns.append(_beyond_limits(texts, langs, settings))
+        columns.append(_beyond_limits(texts, langs, letters, settings))
     return pl.select(pl.coalesce(column.alias(str(place)) for place, column in enumerate(columns))).to_series()
 
 
@@ -57,7 +56,7 @@ def _empty(texts: pl.Series) -> pl.Series:
 
 def _too_short(texts: pl.Series, min_chars: int) -> pl.Series:
     """Fewer than `min_chars` characters that are not spaces."""
-    head_chars = 8 * min_chars + 256
+    head_chars = 2 * min_chars + 40
     enough = _num_dense_chars(texts.str.slice(0, head_chars)) >= min_chars
     doubtful = ~enough & (texts.str.len_chars() > head_chars)
     if doubtful.any():
@@ -90,14 +89,23 @@ def limits_of(langs: pl.Series) -> pl.Series:
     return pl.select(named).to_series()
 
 
-def _beyond_limits(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> pl.Series:
-    kinds = limits_of(langs)
+def _beyond_limits(texts: pl.Series, langs: pl.Series, letters: Letters, settings: CorpusSettings) -> pl.Series:
+    kinds, num_chars = limits_of(langs), texts.str.len_chars()
+    frame = pl.DataFrame({"letters_share": letters.share, "repeated_runs": letters.repeated})
     reasons = np.full(len(texts), None, dtype=object)
-    for kind in ("zh", "en", "code", "other"):
-        chosen = (kinds == kind) & (texts.str.len_chars() >= MIN_CHARS)
+    for kind in KINDS:
+        limits: TextLimits = getattr(settings, kind)
+        chosen = (kinds == kind) & (num_chars >= MIN_CHARS)
         if chosen.any():
-            limits: TextLimits = getattr(settings, kind)
-            columns = indicators(texts.filter(chosen), limits.run_chars, is_code=kind == "code")
+            lines = lines_of(_with_lines(letters.prose.filter(chosen), limits), limits)
             failing = [pl.when(fails(limits)).then(pl.lit(reason)) for reason, fails in REASONS.items()]
+            columns = pl.concat([frame.filter(chosen), lines], how="horizontal")
             reasons[chosen.to_numpy()] = columns.select(pl.coalesce(failing)).to_series().to_list()
     return pl.Series(reasons.tolist(), dtype=pl.String)
+
+
+def _with_lines(prose: pl.Series, limits: TextLimits) -> pl.Series:
+    """Null for each text whose lines cannot be beyond a limit: there are few of them, and none can be too long."""
+    longest = min(limits.max_line_chars, limits.max_mean_line_chars)
+    is_asked = (prose.str.count_matches("\n", literal=True) >= MIN_LINES - 1) | (prose.str.len_chars() > longest)
+    return pl.select(pl.when(is_asked).then(prose)).to_series()

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feilun.corpus.shingles import Hashes, code_points, folded_letters, ngram_hashes
+from feilun.corpus.shingles import CodePoints, Hashes, ngram_hashes
 
-__all__ = ["BANDS", "BAND_COLUMNS", "NO_SIGNATURES", "Signatures", "algorithm", "signatures", "similarity", "slots_of"]
+__all__ = ["BANDS", "BAND_COLUMNS", "Signatures", "algorithm", "signatures", "similarity", "slots_of"]
 
 NGRAM_CHARS = 5
 BANDS = 14
@@ -34,13 +34,22 @@ class Signatures(NamedTuple):
     bands: NDArray[np.uint64]
     sketch: NDArray[np.uint8]
 
+    @classmethod
+    def blank(cls, num_rows: int) -> "Signatures":
+        return cls(
+            np.zeros(num_rows, dtype=np.bool_),
+            np.zeros((num_rows, BANDS), dtype=np.uint64),
+            np.zeros((num_rows, NUM_SLOTS), dtype=np.uint8),
+        )
+
+    def put(self, rows: NDArray[np.uint32], others: "Signatures") -> None:
+        for mine, theirs in zip(self, others, strict=True):
+            mine[rows] = theirs
+
     def columns(self) -> list[pl.Series]:
         bands = [pl.Series(name, self.bands[:, number]) for number, name in enumerate(BAND_COLUMNS)]
         sketch = pl.Series("sketch", self.sketch, dtype=pl.Array(pl.UInt8, NUM_SLOTS))
         return [pl.Series("is_signed", self.is_signed), *bands, sketch]
-
-
-NO_SIGNATURES = {"is_signed": pl.Boolean, **dict.fromkeys(BAND_COLUMNS, pl.UInt64), "sketch": pl.Array(pl.UInt8, NUM_SLOTS)}
 
 
 def algorithm() -> dict[str, Any]:
@@ -50,8 +59,9 @@ def algorithm() -> dict[str, Any]:
     return {"ngram_chars": NGRAM_CHARS, "bands": BANDS, "band_slots": BAND_SLOTS, "seed": SEED, "rensa": RMinHash.ALGORITHM_VERSION}
 
 
-def signatures(texts: pl.Series) -> Signatures:
-    shingles = ngram_hashes(folded_letters(code_points(texts)), NGRAM_CHARS)
+def signatures(letters: CodePoints) -> Signatures:
+    """Of each text, given its letters (`shingles.folded_letters`)."""
+    shingles = ngram_hashes(letters, NGRAM_CHARS)
     slots = slots_of(shingles)
     return Signatures(shingles.lengths() >= MIN_SHINGLES, _bands(slots), slots.astype(np.uint8))
 

@@ -4,6 +4,7 @@ Characters, not words: Chinese has no spaces, and cutting it into words costs fi
 """
 
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -11,14 +12,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["CodePoints", "Hashes", "code_points", "folded_letters", "ngram_hashes"]
+__all__ = ["CodePoints", "Hashes", "Rows", "code_points", "folded_letters", "ngram_hashes", "pieces_of", "run_hashes"]
 
 Number = TypeVar("Number", bound=np.generic)
+Word = TypeVar("Word", np.uint32, np.uint64)
 PRIME = np.uint64(0x9E3779B97F4A7C15)
 MIX = np.uint64(0xD6E8FEB86659FD93)
 MIX_SHIFT = np.uint64(32)
 # A chunk and its products stay in the second-level cache: seven times faster than whole columns.
 CHUNK = 1 << 14
+# So do all arrays of a piece, which are made again and again in the same memory.
+PIECE_CHARS = 1 << 17
 BMP = 1 << 16
 # Up to here products in place are faster than doubling, which makes new arrays.
 MAX_PLAIN_CHARS = 8
@@ -42,6 +46,17 @@ CodePoints = Rows[np.uint32]
 Hashes = Rows[np.uint64]
 
 
+def pieces_of(texts: pl.Series) -> Iterator[slice]:
+    """The rows in stretches of about `PIECE_CHARS` characters, at least one row each."""
+    ends = texts.str.len_chars().cum_sum().to_numpy()
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + PIECE_CHARS)))
+        yield slice(start, stop)
+        start = stop
+
+
 def code_points(texts: pl.Series) -> CodePoints:
     values = np.frombuffer("".join(texts.to_list()).encode("utf-32-le"), dtype=np.uint32)
     return Rows(values, _offsets(texts.str.len_chars().to_numpy()))
@@ -53,7 +68,7 @@ def folded_letters(points: CodePoints) -> CodePoints:
     folded = np.take(_letter_table(), values, mode="clip")
     if len(values) and values.max() >= BMP:
         folded = np.where(values >= BMP, values, folded)
-    kept = np.flatnonzero(folded)
+    kept = np.flatnonzero(folded != 0)
     return Rows(folded[kept], np.searchsorted(kept, points.offsets))
 
 
@@ -69,6 +84,16 @@ def ngram_hashes(points: CodePoints, n: int) -> Hashes:
     return Rows(_hash_everywhere(points.values, n, num_places)[is_whole], _offsets(np.maximum(lengths - n + 1, 0)))
 
 
+def run_hashes(values: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
+    """A 32-bit hash of the `n` characters from each place on, whole runs only: for telling equal runs of one text from others."""
+    num_places = max(len(values) - n + 1, 0)
+    hashes = np.empty(num_places, dtype=np.uint32)
+    for start in range(0, num_places, CHUNK):
+        end = min(start + CHUNK, num_places)
+        hashes[start:end] = _polynomials(values[start : end + n - 1], n)
+    return hashes
+
+
 def _hash_everywhere(values: NDArray[np.uint32], n: int, num_places: int) -> NDArray[np.uint64]:
     hashes = np.empty(num_places, dtype=np.uint64)
     for start in range(0, num_places, CHUNK):
@@ -76,7 +101,7 @@ def _hash_everywhere(values: NDArray[np.uint32], n: int, num_places: int) -> NDA
         piece = values[start : end + n - 1].astype(np.uint64)
         held = hashes[start:end]
         if n > MAX_PLAIN_CHARS:
-            held[:] = _polynomials(piece, n)[: end - start]
+            held[:] = _polynomials(piece, n)
         else:
             held[:] = piece[: end - start]
             for k in range(1, n):
@@ -89,8 +114,8 @@ def _hash_everywhere(values: NDArray[np.uint32], n: int, num_places: int) -> NDA
     return hashes
 
 
-def _polynomials(values: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
-    """The sum of values[i + j] * PRIME**(n - 1 - j) for each i, modulo 2^64, by doubling: 50 terms cost seven products, not 49."""
+def _polynomials(values: NDArray[Word], n: int) -> NDArray[Word]:
+    """The sum of values[i + j] * PRIME**(n - 1 - j) for each i, modulo 2^32 or 2^64, by doubling: 50 terms cost seven products, not 49."""
     done, length = None, 0
     power, width = values, 1
     while True:
@@ -102,11 +127,13 @@ def _polynomials(values: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
         power, width = _joined(power, power, width, width), 2 * width
 
 
-def _joined(left: NDArray[np.uint64], right: NDArray[np.uint64], left_chars: int, right_chars: int) -> NDArray[np.uint64]:
+def _joined(left: NDArray[Word], right: NDArray[Word], left_chars: int, right_chars: int) -> NDArray[Word]:
     """Polynomials of runs of `left_chars` and of the `right_chars` behind them, as those of the whole runs."""
     num = max(min(len(left), len(right) - left_chars), 0)
-    factor = np.uint64(pow(int(PRIME), right_chars, 1 << 64))
-    return np.asarray(left[:num] * factor + right[left_chars : left_chars + num])
+    factor = left.dtype.type(pow(int(PRIME), right_chars, 1 << 8 * left.itemsize))
+    joined = left[:num] * factor
+    joined += right[left_chars : left_chars + num]
+    return joined
 
 
 def _offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:

@@ -86,24 +86,22 @@ def _row_of(source: Source, column: str, origin: str, value: Any, line: str, enc
             'make lessons of it (feilun feedback import NAME FILE), or write each conversation as one "text"'
         )
     text = value.get(column)
-    if not isinstance(text, str) or not _is_encodable(text, line):
+    # Half of a surrogate pair can only come in by an escape.
+    may_be_half = "\\u" in line
+    if not isinstance(text, str) or (may_be_half and not _is_encodable(text)):
         return lost(origin, "malformed_row", line)
-    fields = {key: _field(value.get(key), line) for key in FIELDS}
-    return Row(
-        fields["id"] or origin, text, fields["source"] or source.name, fields["license"], fields["lang"], origin, encoding
-    )  # fmt: skip
+    ident, named, license, lang = (_field(value.get(key), may_be_half) for key in FIELDS)
+    return Row(ident or origin, text, named or source.name, license, lang, origin, encoding)
 
 
-def _field(value: Any, line: str) -> str:
+def _field(value: Any, may_be_half: bool) -> str:
     if isinstance(value, str):
-        return value if _is_encodable(value, line) else ""
+        return value if not may_be_half or _is_encodable(value) else ""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def _is_encodable(text: str, line: str) -> bool:
-    """False for half of a surrogate pair, which only an escape can bring in."""
-    if "\\u" not in line:
-        return True
+def _is_encodable(text: str) -> bool:
+    """False where half of a surrogate pair is in it."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -89,26 +89,42 @@ def has_furniture(texts: pl.Series) -> pl.Series:
 
 
 def furniture(text: str) -> Iterator[Edit]:
-    lines = _lines(text)
-    head, tail = lines[:HEAD_LINES], lines[-TAIL_LINES:]
+    head, tail = _first_lines(text, HEAD_LINES), _last_lines(text, TAIL_LINES)
     known = [HEAD_ONLY, PODCAST] if any(sign in text for sign in PODCAST_SIGNS) else [HEAD_ONLY]
-    places = {line.start for line in head if _is_one_of(known, line.text)} | {line.start for line in _tail(tail)}
-    if len(places) == len(lines):
+    found = {line for line in head if _is_one_of(known, line.text)} | {*_tail(tail)}
+    if not found:
         return
-    for line in lines:
-        if line.start in places:
-            end = line.start + len(line.text)
-            yield Edit(line.start, text[line.start : end + 1], "")
+    between = text[head[-1].start + len(head[-1].text) : tail[0].start]
+    # A text that is nothing else is left to the filters.
+    if len(found) == len({*head, *tail}) and not between.strip():
+        return
+    for start, line in sorted(found):
+        yield Edit(start, text[start : start + len(line) + 1], "")
 
 
-def _lines(text: str) -> list[Line]:
-    """The lines that are not blank."""
-    found, start = [], 0
-    for line in text.split("\n"):
-        if line.strip():
-            found.append(Line(start, line))
-        start += len(line) + 1
+def _first_lines(text: str, num: int) -> list[Line]:
+    """The first lines that are not blank."""
+    found: list[Line] = []
+    start = 0
+    while start < len(text) and len(found) < num:
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        if line := text[start:end]:
+            found += [Line(start, line)] if line.strip() else []
+        start = end + 1
     return found
+
+
+def _last_lines(text: str, num: int) -> list[Line]:
+    """The last lines that are not blank, in their order."""
+    found: list[Line] = []
+    end = len(text)
+    while end >= 0 and len(found) < num:
+        start = text.rfind("\n", 0, end) + 1
+        if line := text[start:end]:
+            found += [Line(start, line)] if line.strip() else []
+        end = start - 1
+    return found[::-1]
 
 
 def _is_one_of(patterns: Sequence[re.Pattern[str]], line: str) -> bool:

@@ -1,12 +1,14 @@
 """The rules in their order, and running them over a block."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 import polars as pl
 
 from feilun.config import CorpusSettings
-from feilun.corpus.edits import Edit, Edited, edit_texts, joined
+from feilun.corpus.edits import Edit, Edited, apply_to, frame_of, joined, replaced
 from feilun.corpus.repair import boilerplate, characters, markup, mojibake, pinyin, punctuation, scripts, transcripts
 from feilun.corpus.repair.guards import among
 from feilun.types import UserError
@@ -18,14 +20,19 @@ __all__ = ["RULES", "Rule", "repair_texts", "rule_names"]
 class Rule:
     """flag: which texts may need it, vectorised. find: the edits of one text, which may be none. langs: None for all.
 
-    unusual: changes only texts that `characters.is_unusual` flags.
+    gate: the look in `GATES` that flags all that `flag` does, and that rules share; "" for none.
     """
 
     name: str
     flag: Callable[[pl.Series], pl.Series]
     find: Callable[[str], Iterable[Edit]]
     langs: tuple[str, ...] | None = None
-    unusual: bool = False
+    gate: str = ""
+
+
+def has_odd_han(texts: pl.Series) -> pl.Series:
+    """Characters that misread or traditional text has, and simplified text next to never."""
+    return texts.str.contains(f"[{''.join(mojibake.GBK_SIGNS)}{scripts.COMMON_TRADITIONAL}]")
 
 
 CHINESE = ("zh", "cmn", "yue")
@@ -33,15 +40,15 @@ PROSE = (*CHINESE, "en", "und")
 
 # The order matters: each works on what the one before it left.
 RULES: tuple[Rule, ...] = (
-    Rule(name="byte_order_mark", flag=characters.has_byte_order_mark, find=characters.byte_order_marks, unusual=True),
+    Rule(name="byte_order_mark", flag=characters.has_byte_order_mark, find=characters.byte_order_marks, gate="unusual"),
     # Before the controls, which are bytes of its characters.
-    Rule(name="mojibake_latin", flag=mojibake.has_latin_mojibake, find=mojibake.misread_as_latin, unusual=True),
-    Rule(name="mojibake_gbk", flag=mojibake.has_gbk_mojibake, find=mojibake.misread_as_gbk, langs=(*CHINESE, "und")),
-    Rule(name="line_ends", flag=characters.has_line_ends, find=characters.line_ends, unusual=True),
-    Rule(name="control_characters", flag=characters.has_controls, find=characters.controls, unusual=True),
-    Rule(name="zero_width", flag=characters.has_zero_width, find=characters.zero_width, unusual=True),
+    Rule(name="mojibake_latin", flag=mojibake.has_latin_mojibake, find=mojibake.misread_as_latin, gate="unusual"),
+    Rule(name="mojibake_gbk", flag=mojibake.has_gbk_mojibake, find=mojibake.misread_as_gbk, langs=(*CHINESE, "und"), gate="odd_han"),
+    Rule(name="line_ends", flag=characters.has_line_ends, find=characters.line_ends, gate="unusual"),
+    Rule(name="control_characters", flag=characters.has_controls, find=characters.controls, gate="unusual"),
+    Rule(name="zero_width", flag=characters.has_zero_width, find=characters.zero_width, gate="unusual"),
     Rule(name="html_references", flag=markup.has_references, find=markup.references, langs=PROSE),
-    Rule(name="unicode_nfc", flag=characters.is_not_composed, find=characters.compositions, unusual=True),
+    Rule(name="unicode_nfc", flag=characters.is_not_composed, find=characters.compositions, gate="unusual"),
     Rule(name="split_words", flag=markup.has_split_words, find=markup.split_words, langs=PROSE),
     Rule(name="pinyin_annotations", flag=pinyin.has_annotations, find=pinyin.annotations, langs=CHINESE),
     Rule(name="spelled_acronyms", flag=transcripts.is_spaced, find=transcripts.spelled_acronyms, langs=CHINESE),
@@ -49,10 +56,11 @@ RULES: tuple[Rule, ...] = (
     Rule(name="folded_punctuation", flag=punctuation.has_folded_marks, find=punctuation.folded_marks, langs=CHINESE),
     # Before the scripts: a site in the other script is no reason to convert the article.
     Rule(name="boilerplate", flag=boilerplate.has_furniture, find=boilerplate.furniture, langs=PROSE),
-    Rule(name="mixed_scripts", flag=scripts.has_traditional, find=scripts.mixed_scripts, langs=CHINESE),
+    Rule(name="mixed_scripts", flag=scripts.has_traditional, find=scripts.mixed_scripts, langs=CHINESE, gate="odd_han"),
     Rule(name="trailing_spaces", flag=characters.has_trailing_spaces, find=characters.trailing_spaces),
     Rule(name="outer_blank_lines", flag=characters.has_outer_blanks, find=characters.outer_blanks),
 )
+GATES = {"unusual": characters.is_unusual, "odd_han": has_odd_han}
 
 
 def rule_names() -> tuple[str, ...]:
@@ -61,20 +69,40 @@ def rule_names() -> tuple[str, ...]:
 
 def repair_texts(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> Edited:
     """Repaired texts and every change. langs: a tag a text ("zh", "en", ...; "" where unknown)."""
-    # The columns that rules share, asked for once; a text that was changed counts as unusual from then on.
-    unusual = characters.is_unusual(texts)
-    spoken = {rule.langs: langs.is_in(rule.langs) for rule in RULES if rule.langs is not None}
-    parts, last, flagged = [], None, unusual
-    for rule in _rules_of(settings):
+    rules = _rules_of(settings)
+    spoken = {rule.langs: langs.is_in(rule.langs) for rule in rules if rule.langs is not None}
+    flagged_rows = _flagged_rows(texts, spoken, rules)
+    # A text that was changed is looked at anew by every later rule; all others stay as they came.
+    changed: dict[int, str] = {}
+    parts, last = [], None
+    for step, (rule, rows) in enumerate(zip(rules, flagged_rows, strict=True)):
         if rule.flag is not last:
-            looked_at = unusual if rule.unusual else spoken.get(rule.langs or ())
-            flagged = rule.flag(texts) if looked_at is None else among(texts, looked_at, rule.flag)
+            flagged = [row for row in rows if row not in changed] + _flagged_anew(rule, changed, spoken)
             last = rule.flag
-        texts, edits = edit_texts(texts, flagged, rule.name, rule.find)
-        if not edits.is_empty():
-            unusual = unusual.clone().scatter(edits["row"].unique(), True)
-            parts.append(edits)
-    return Edited(texts, joined(parts))
+        found = {row: list(rule.find(changed[row] if row in changed else texts[row])) for row in flagged}
+        parts.append(frame_of(rule.name, found).with_columns(step=pl.lit(step, pl.UInt16)))
+        changed |= {row: apply_to(changed[row] if row in changed else texts[row], edits) for row, edits in found.items() if edits}
+    return Edited(replaced(texts, changed), joined(parts))
+
+
+def _flagged_rows(texts: pl.Series, spoken: Mapping[tuple[str, ...], pl.Series], rules: Sequence[Rule]) -> list[list[int]]:
+    """For each rule the texts that it may change, as they came."""
+    gates = {gate: GATES[gate](texts) for gate in {rule.gate for rule in rules} if gate}
+    flags: dict[Callable[[pl.Series], pl.Series], list[int]] = {}
+    for rule in rules:
+        if rule.flag not in flags:
+            looked_at = [*([gates[rule.gate]] if rule.gate else []), *([spoken[rule.langs]] if rule.langs else [])]
+            flagged = among(texts, reduce(and_, looked_at), rule.flag) if looked_at else rule.flag(texts)
+            flags[rule.flag] = flagged.fill_null(False).arg_true().to_list()
+    return [flags[rule.flag] for rule in rules]
+
+
+def _flagged_anew(rule: Rule, changed: Mapping[int, str], spoken: Mapping[tuple[str, ...], pl.Series]) -> list[int]:
+    rows = [row for row in changed if rule.langs is None or spoken[rule.langs][row]]
+    if not rows:
+        return []
+    flagged = rule.flag(pl.Series([changed[row] for row in rows], dtype=pl.String))
+    return [rows[place] for place in flagged.arg_true().to_list()]
 
 
 def _rules_of(settings: CorpusSettings) -> tuple[Rule, ...]:
