@@ -18,7 +18,7 @@ from feilun.types import UserError
 
 __all__ = [
     "CorpusSettings", "DemoSettings", "ExamSettings", "ModelShape", "OptimiserSettings", "PreferSettings", "PretrainSettings",
-    "Recipe", "ServeSettings", "SftSettings", "TextLimits", "TokenizerSettings", "TrainSettings", "TurnSettings",
+    "Recipe", "RolloutSettings", "ServeSettings", "SftSettings", "TextLimits", "TokenizerSettings", "TrainSettings", "TurnSettings",
     "apply_settings", "load_recipe", "rebuild", "resolved",
 ]  # fmt: skip
 
@@ -221,6 +221,53 @@ class ExamSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSettings:
+    """How a candidate that passed the exams comes to answer people, step by step: shadow, canary, holdback.
+
+    shadow_share: of the answers, whose questions the candidate is asked too, unseen; shadow_pairs: so many of them are needed.
+    shares: of the users, who have the candidate at each step of the canary. stage_users, stage_answers, stage_seconds: what a step needs
+    before the next. Before half of the people have it, complaints sees_ratio times as frequent would have been found, or stage_max_seconds
+    have passed. holdback_share: of the users, who keep the old champion for holdback_seconds; 0 holds nobody back.
+    alpha: the chance that a candidate which harms nobody is taken back, over all steps and signals together.
+    max_fault_rise: of errors, empty and broken off answers in the shadow; max_length_ratio, max_slow_ratio: of length and of time.
+    """
+
+    shadow_share: float = 0.2
+    shadow_pairs: int = 100
+    shadow_seconds: float = 3_600.0
+    shares: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5)
+    stage_users: int = 20
+    stage_answers: int = 200
+    stage_seconds: float = 86_400.0
+    stage_max_seconds: float = 604_800.0
+    sees_ratio: float = 2.0
+    holdback_share: float = 0.05
+    holdback_seconds: float = 604_800.0
+    alpha: float = 0.05
+    max_fault_rise: float = 0.02
+    max_length_ratio: float = 2.5
+    max_slow_ratio: float = 2.0
+
+    def __post_init__(self) -> None:
+        at_least(self, shadow_pairs=0, stage_users=1, stage_answers=1, shadow_seconds=0, stage_seconds=0, holdback_seconds=0)
+        try:
+            shares = tuple(float(share) for share in self.shares)  # from --set they come as words
+        except ValueError:
+            raise UserError(f"shares={self.shares!r}: allowed are numbers between 0 and 1, such as 0.01,0.05,0.25,0.5") from None
+        if not shares or any(b <= a for a, b in zip((0.0, *shares), (*shares, 1.0), strict=True)):
+            raise UserError(f"shares={shares}: allowed are shares that rise, above 0 and below 1")
+        object.__setattr__(self, "shares", shares)
+        if self.sees_ratio <= 1:
+            raise UserError(f"sees_ratio={self.sees_ratio:g}: allowed are numbers above 1")
+        if not 0 <= self.holdback_share <= 0.5 or not 0 < self.shadow_share <= 1 or not 0 < self.alpha < 1:
+            found = f"shadow_share={self.shadow_share:g}, holdback_share={self.holdback_share:g}, alpha={self.alpha:g}"
+            raise UserError(f"{found}: allowed are (0, 1], [0, 0.5] and (0, 1)")
+
+
+ROLLOUTS = ("direct", "staged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSettings:
     """One turn of the wheel and its gate.
 
@@ -229,6 +276,7 @@ class TurnSettings:
     spread: also learn other wordings of what the owner corrected.
     may_carry: what else may carry a promotion by rising, at level alpha for all together; ("all",): every exam task and the votes
     of held-out users. vetoes: what is refused however much rose, each with its margin. min_raters, max_rater_share: of the lessons.
+    rollout: what becomes of a candidate that passed: it is the champion at once (direct), or comes by the steps of `staged` (staged).
     """
 
     min_trust: float = 0.5
@@ -249,8 +297,14 @@ class TurnSettings:
     max_length_ratio: float = 2.5
     min_raters: int = 1
     max_rater_share: float = 0.25
+    rollout: str = "direct"
+    staged: RolloutSettings = field(default_factory=RolloutSettings)
     prefer: PreferSettings = field(default_factory=PreferSettings)
     exam: ExamSettings = field(default_factory=ExamSettings)
+
+    def __post_init__(self) -> None:
+        if self.rollout not in ROLLOUTS:
+            raise UserError(f"rollout={self.rollout!r}: allowed are {', '.join(ROLLOUTS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

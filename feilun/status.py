@@ -1,16 +1,19 @@
 """What a home holds, as lines for a person."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import KINDS, Artifact, lineage, list_artifacts
-from feilun.store import Store
+from feilun.store import RolloutRow, Store
 from feilun.turn.forget import proof_line, proof_of
+from feilun.turn.rolling import seen_by
+from feilun.turn.rollout import decide_rollout, people_to_turn
 
-__all__ = ["describe_artifact", "describe_home"]
+__all__ = ["describe_artifact", "describe_home", "rollout_lines"]
 
 MAX_INPUTS = 20
 MAX_LISTED = 12
@@ -39,9 +42,36 @@ def store_lines(store: Store) -> list[str]:
     lines = [f"champion   {champion.model} (epoch {champion.epoch})" if champion else "champion   none yet"]
     lines.append(f"feedback   {len(store.current_votes())} current votes of {store.last_seq()} events")
     lines += [f"engine     {row.name}: {row.model} at {row.url}; {'teaches' if row.teach else 'does not teach'}" for row in store.engines()]
-    lines += [f"turn {turn.plan.get('name', turn.id)}: {turn.state}" for turn in turns]
+    lines += [f"turn {turn.plan.get('name', turn.id)}: {turn.state.replace('_', ' ')}" for turn in turns]
+    lines += rollout_lines(store) if store.rollouts() else []
     lines += [f"set aside  {model}: {why}" for model, why in store.quarantined().items()]
     return lines
+
+
+def rollout_lines(store: Store) -> list[str]:
+    """The rollout that is under way, or how the last one ended; and what may not teach since."""
+    rows, withheld = store.rollouts(), store.withheld_events()
+    if not rows:
+        return ["rollout    none so far; a turn with --set rollout=staged begins one"]
+    row = rows[-1]
+    lines = [f"rollout    {row.candidate}: {row.why}" if row.finished is not None else f"rollout    {told_stage(row)}"]
+    if row.finished is None:
+        seen = seen_by(store, row)
+        found = decide_rollout(row, seen, time.time())
+        lines.append(f"  waits    {found.why or 'for the next look'}")
+        lines += [f"  {arm:9}{crowd.users} people, {crowd.answers} answers" for arm, crowd in seen.crowds.items()]
+        for signal, more in people_to_turn(row, seen).items():
+            log_e = found.figures["log_e"][signal]
+            lines.append(f"  {signal:10} log e {log_e:+.2f} of {found.figures['level']:.2f}; {more} more people would take it back")
+        lines += [f"  not mirrored: {num} ({reason})" for reason, num in store.mirror_drops(row.id).items()]
+    if withheld:
+        lines.append(f"withheld   {len(withheld)} events teach nothing since a rollout was taken back; feilun rollout release lets them")
+    return lines
+
+
+def told_stage(row: RolloutRow) -> str:
+    share = f"; it answers {row.share:.0%} of the people" if row.stage != "shadow" else "; nobody sees its answers yet"
+    return f"{row.candidate}: {row.stage}{share}{', held by hand' if row.held else ''}"
 
 
 def generation_lines(report: dict[str, object]) -> list[str]:

@@ -74,10 +74,9 @@ def test_what_an_older_file_holds_can_be_searched(tmp_path: Path) -> None:
         add_completion(store, text="九点八 is more")
         store.record_feedback(FeedbackRequest(principal="p", target_id="c1", kind="edit", value="九点十一"))
     with sqlite3.connect(tmp_path / "feilun.db") as raw:
-        raw.execute("DROP TABLE passages")
-        raw.execute("DROP TABLE drafts")
-        raw.execute("DROP TABLE receipts")
-        raw.execute("DROP TABLE kept_votes")
+        rollout = ("rollouts", "exposures", "mirrors", "mirror_drops", "judgements", "withheld")
+        for table in ("passages", "drafts", "receipts", "kept_votes", *rollout):
+            raw.execute(f"DROP TABLE {table}")
         for index in ("messages_parent", "completions_thread", "completions_finished", "events_target"):
             raw.execute(f"DROP INDEX {index}")
         raw.execute("ALTER TABLE erasures DROP COLUMN thread_hash")
@@ -167,7 +166,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_stored(tmp_path: Path) -> None:
         add_completion(store)
 
         def limit(connection: sqlite3.Connection, *_: object) -> None:
-            connection.execute("PRAGMA max_page_count = 64")
+            connection.execute("PRAGMA max_page_count = 128")
 
         store._database._readers.dispose()
         sa.event.listen(store._database._readers, "connect", limit)

@@ -18,7 +18,7 @@ import feilun.turn
 from feilun.artifacts import draft, find, read_json, write_json
 from feilun.config import ExamSettings, PreferSettings, TurnSettings
 from feilun.store import CompletionRecord, FeedbackRequest, Store
-from feilun.turn import STEPS, abandon, decide, promote, receipt_faults, rollback, run_step, run_turn
+from feilun.turn import STEPS, abandon, decide, promote, receipt_faults, rollback, rolling, run_step, run_turn
 from feilun.turn.gate import MIN_ANSWERS
 from feilun.turn.lease import Busy, is_dead, own_name, take
 from feilun.turn.steps import read_gold
@@ -203,6 +203,26 @@ def test_the_next_turn_starts_from_the_new_champion_and_reuses_its_exam(home):
         assert store.champion().model == first.candidate
         assert store.candidate() == second.candidate
     assert find(home, second.candidate).parents[0] == first.candidate
+
+
+def test_a_staged_turn_ends_with_a_rollout_and_leaves_the_champion(home):
+    staged = dataclasses.replace(SETTINGS, rollout="staged")
+    drill(home, kill=["promote", "after"])
+    with pytest.raises(UserError, match="killed by signal 9"):
+        turn_of(home, staged, apart=("promote",))
+    with Store.open(home) as store:
+        assert rolling.look(home, store).stage == "shadow"  # nothing moves before the turn has ended
+    result = turn_of(home, staged)
+    assert result.verdict == "rolling_out"
+    with Store.open(home) as store:
+        row = store.rollout()
+        assert (row.candidate, row.champion, row.id) == (result.candidate, result.champion, result.outputs["promote"]["rollout"])
+        assert (len(store.rollouts()), store.champion().model) == (1, result.champion)
+        assert [receipt.gate for receipt in store.receipts()] == ["plan", "g0", "g1", "rollout"]
+        assert receipt_faults(home, store) == []
+        assert rolling.new_events(home, store, row) == ()
+    with pytest.raises(UserError, match="is being rolled out"):
+        turn_of(home)
 
 
 MOMENTS = [

@@ -1,7 +1,7 @@
 """The command line: one verb a stage, each working alone on the user's own files.
 
 parser.py   how a verb is added, and which model a word names      demo.py corpus.py stages.py exam.py serve.py
-home.py     looking, keys, erasure                                 feedback.py wheel.py   the verbs, by stage
+home.py     looking, keys, erasure                                 feedback.py wheel.py rollout.py   the verbs, by stage
 """
 
 import argparse
@@ -18,6 +18,7 @@ from feilun.cli.demo import add_demo
 from feilun.cli.exam import add_exam
 from feilun.cli.feedback import add_feedback
 from feilun.cli.home import add_home
+from feilun.cli.rollout import add_rollout
 from feilun.cli.serve import add_serve
 from feilun.cli.stages import add_stages
 from feilun.cli.wheel import add_wheel
@@ -78,5 +79,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_serve(verbs)
     add_feedback(verbs)
     add_wheel(verbs)
+    add_rollout(verbs)
     add_home(verbs)
     return parser

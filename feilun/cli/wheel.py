@@ -38,10 +38,10 @@ def run_turn(options: argparse.Namespace) -> int:
         settings = apply_settings(chosen_settings(options.home, options.recipe), options.assignments)
         with progress_bar() as show:
             result = run_turn(options.home, settings, dry_run=options.dry_run, progress=show.update)
-    print(f"{result.verdict}: {result.candidate or result.champion}")
+    print(f"{result.verdict.replace('_', ' ')}: {result.candidate or result.champion}")
     for reason in result.why:
         print(f"  {reason}")
-    return 0 if result.verdict in ("promoted", "planned") or options.abandon else 1
+    return 0 if result.verdict in ("promoted", "rolling_out", "planned") or options.abandon else 1
 
 
 def chosen_settings(home: Path, recipe: str | None) -> TurnSettings:

@@ -17,7 +17,7 @@ LANGUAGES = ("zh", "en")
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "promoted": "the new model answers now", "refused": "the new model was refused", "failed": "the turn failed",
-        "running": "it is not finished", "learnt": "What was learnt",
+        "running": "it is not finished", "rolling_out": "the new model comes to people step by step", "learnt": "What was learnt",
         "rows": "Lessons: {rows}; comparisons: {pairs}; people: {people}; acts of feedback: {events}.",
         "from": "Of these: {used}.", "gone": "The lessons of this turn were erased since; its figures stay.",
         "dropped": "Not learnt from: {dropped}.", "nothing": "Nothing was learnt: the turn ended before that.",
@@ -28,6 +28,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "zh": {
         "promoted": "新模型现在开始回答", "refused": "新模型没有被采用", "failed": "这一轮失败了", "running": "还没有结束",
+        "rolling_out": "新模型正一步步交给用户试用",
         "learnt": "学到了什么", "rows": "{rows} 条教材、{pairs} 组比较，来自 {people} 个人的 {events} 次反馈。",
         "from": "其中：{used}。", "gone": "这一轮的教材后来被抹去了；数字还在。",
         "dropped": "没有用来学习的：{dropped}。", "nothing": "什么也没有学：这一轮在那之前就结束了。",

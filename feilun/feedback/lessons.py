@@ -60,20 +60,23 @@ def build_lessons(
     Answers of an engine elsewhere teach only while the owner's word stands that its terms allow it; the recipe says whose it was.
     protect: names the reason why a text must not be learnt (an exam asks it, say), or None; such lessons are counted drops.
     Where it is an ExamQuestions, the report also names the questions that earlier lessons of this home hold already.
+    Events that a rollout took away after harm teach nothing until the owner releases them.
     Personal data and secrets give way to placeholders, counted in the report; the owner's own stay, unless they are to be published.
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = _with_trust(rules or LessonRules(), settings)
-    votes = store.kept_votes(newest)
+    standing, withheld = store.kept_votes(newest), store.withheld_events()
+    votes = [vote for vote in standing if vote.id not in withheld]
     terms = engine_terms(store)
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
     curated, measured = _with_hints(store, votes, curated)
     curated = curated if protect is None else _unprotected(curated, protect)
-    curated.dropped.update(_gone(store, newest, len(votes)))
+    curated.dropped.update(_gone(store, newest, len(standing)) + Counter(withheld=len(standing) - len(votes)))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
     report = lessons_report(curated) | {"redacted": redacted, "hints": hints_report(measured), **_exam_questions(home, protect)}
     recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
+    recipe |= {"withheld": _digest(sorted(withheld))} if withheld else {}
     with draft_artifact(home, "lessons", name, recipe=recipe) as work:
         write_lessons(work, cleaned, report)
     assert work.artifact is not None

@@ -1,6 +1,6 @@
 """The generations of a home in the order of their making: what was asked of each, what it showed, and what became of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,8 @@ from feilun.store import ChampionRow, Store, TurnRow
 
 __all__ = ["Entry", "exams_by_model", "timeline"]
 
-Verdict = Literal["first", "by_hand", "promoted", "refused", "failed", "rollback"]
-VERDICTS: Mapping[str, Verdict] = {"promoted": "promoted", "refused": "refused", "failed": "failed"}
+Verdict = Literal["first", "by_hand", "promoted", "refused", "failed", "rollback", "rolling_out"]
+VERDICTS: Mapping[str, Verdict] = {"promoted": "promoted", "refused": "refused", "failed": "failed", "rolling_out": "rolling_out"}
 Figures = Mapping[str, Any]
 Exams = dict[str, dict[str, Artifact]]
 
@@ -48,7 +48,8 @@ class Entry:
 def timeline(home: Path, store: Store, table: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Every entry, oldest first; table: the rows of the demo's progress note."""
     turns, history = store.turns(), store.history()
-    entries = sorted([*from_turns(turns), *from_history(history, turns)], key=lambda entry: entry.at)
+    by_rollout = {(row.epoch + 1, row.candidate) for row in store.rollouts()}
+    entries = sorted([*from_turns(turns), *from_history(history, turns, by_rollout)], key=lambda entry: entry.at)
     numbers = {model: number for number, model in enumerate(dict.fromkeys(e.model for e in entries if e.model), 1)}
     # A turn that made nothing repeats its champion's figures under the same model: the row of its own comes first.
     measured = {row.get("model"): row for row in reversed(table)}
@@ -80,15 +81,15 @@ def from_turns(turns: Sequence[TurnRow]) -> Iterator[Entry]:
             )  # fmt: skip
 
 
-def from_history(history: Sequence[ChampionRow], turns: Sequence[TurnRow]) -> Iterator[Entry]:
-    """Champions that no turn promoted: the first, those set by hand, and those that came back."""
+def from_history(history: Sequence[ChampionRow], turns: Sequence[TurnRow], by_rollout: Collection[tuple[int, str]]) -> Iterator[Entry]:
+    """Champions that no turn and no rollout promoted: the first, those set by hand, and those that came back."""
     by_turn = {turn.steps["promote"].output.get("epoch") for turn in turns if "promote" in turn.steps}
     before = ""
     for row in history:
         name = row.model.removeprefix("models/").partition("@")[0]
         if row.restores is not None:
             yield Entry(verdict="rollback", at=row.at, model=row.model, name=name, why=(row.reason,))
-        elif row.epoch not in by_turn:
+        elif row.epoch not in by_turn and (row.epoch, row.model) not in by_rollout:
             verdict: Verdict = "first" if not before else "by_hand"
             yield Entry(verdict=verdict, at=row.at, model=row.model, name=name, challenged=before, why=(row.reason,) if before else ())
         before = row.model

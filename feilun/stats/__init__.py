@@ -5,6 +5,7 @@ evalues.py     what may be looked at after every vote: e-values, several of them
 sequences.py   a confidence sequence on the paired difference, by betting
 rating.py      Bradley-Terry with covariates of style, and a leaderboard with intervals clustered by user
 flips.py       how few people would turn a verdict
+harm.py        whether one arm of people who were parted by lot is harmed sooner
 missing.py     who rated and who did not
 """
 
@@ -19,6 +20,7 @@ from feilun.stats.evalues import (
     mcnemar_exact,
 )
 from feilun.stats.flips import voters_to_add, voters_to_turn
+from feilun.stats.harm import harm_seen, harms_to_fire, log_e_first_harms
 from feilun.stats.intervals import Interval, bootstrap_interval, mean_interval, paired_difference, wilson
 from feilun.stats.missing import RatingRates, rating_rates
 from feilun.stats.rating import Duel, Rank, leaderboard
@@ -36,7 +38,10 @@ __all__ = [
     "confidence_sequence",
     "e_bh",
     "e_bonferroni",
+    "harm_seen",
+    "harms_to_fire",
     "leaderboard",
+    "log_e_first_harms",
     "log_e_mcnemar",
     "log_e_paired",
     "log_e_sample_ratio",

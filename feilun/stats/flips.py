@@ -23,16 +23,16 @@ def voters_to_turn(means: Sequence[float], holds: Verdict, *, worst: float = -1.
     def ends(count: int) -> bool:
         return not holds(np.concatenate([np.full(count, worst), ordered[count:]]))
 
-    return _least(ends, ordered.size)
+    return least_count(ends, ordered.size)
 
 
 def voters_to_add(means: Sequence[float], holds: Verdict, *, vote: float = 1.0, most: int = MAX_ADDED) -> int | None:
     """The least number of new voters of one mind who make it hold; None where `most` of them do not. 0 where it holds already."""
     given = np.asarray(means, dtype=np.float64)
-    return _least(lambda count: holds(np.concatenate([given, np.full(count, vote)])), most)
+    return least_count(lambda count: holds(np.concatenate([given, np.full(count, vote)])), most)
 
 
-def _least(reached: Callable[[int], bool], most: int) -> int | None:
+def least_count(reached: Callable[[int], bool], most: int) -> int | None:
     """The least count in 0..most at which a thing that stays reached is reached."""
     if not reached(most):
         return None

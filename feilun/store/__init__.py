@@ -4,13 +4,17 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 """
 
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
+from feilun.store.exposures import Crowd, Harm
 from feilun.store.identity import OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
+from feilun.store.mirrors import BlindPair, Mirror
 from feilun.store.receipts import body_hash, receipt_hash
 from feilun.store.replies import Reply
+from feilun.store.rollouts import END_STAGES, RolloutMove, RolloutRow
 from feilun.store.rows import (
     EXPIRED,
     Answered,
+    Arm,
     ChampionRow,
     CompletionRecord,
     Conflict,
@@ -19,6 +23,7 @@ from feilun.store.rows import (
     EventCounts,
     EventFact,
     EventRow,
+    Exposure,
     FeedbackRequest,
     FeedbackResult,
     Hit,
@@ -45,25 +50,32 @@ from feilun.store.rows import (
 from feilun.store.store import Store
 
 __all__ = [
+    "END_STAGES",
     "ENGINE_NAME",
     "EXPIRED",
     "OWNER",
     "Answered",
+    "Arm",
+    "BlindPair",
     "ChampionRow",
     "CompletionRecord",
     "Conflict",
+    "Crowd",
     "CurrentVote",
     "EngineRow",
     "Erasure",
     "EventCounts",
     "EventFact",
     "EventRow",
+    "Exposure",
     "FeedbackRequest",
     "FeedbackResult",
+    "Harm",
     "Hit",
     "InvalidFeedback",
     "KeyConflict",
     "KeyRow",
+    "Mirror",
     "NewKey",
     "NotFound",
     "NotYours",
@@ -71,6 +83,8 @@ __all__ = [
     "OldThread",
     "ReceiptRow",
     "Reply",
+    "RolloutMove",
+    "RolloutRow",
     "ShownMessage",
     "Sibling",
     "Standing",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from feilun.store import search
+from feilun.store import exposures, search
 from feilun.store.graves import check_not_forgotten
 from feilun.store.identity import address_of, parts_of, root_address, text_of
 from feilun.store.rows import CompletionRecord, Conflict
@@ -53,6 +53,7 @@ def record(connection: sa.Connection, given: CompletionRecord) -> None:
     row = {name: getattr(given, name) for name in SAME}
     row |= {"decision": dataclasses.asdict(given.decision), "parent": parent, "consent": str(given.consent), "erased": 0}
     connection.execute(completions.insert().values(row))
+    exposures.record(connection, given)
     connection.execute(drafts.delete().where(drafts.c.id == given.id))
 
 

@@ -21,6 +21,7 @@ def save(connection: sa.Connection, record: CompletionRecord) -> None:
     """A new draft: what was asked, and the answers as far as they have come."""
     check_not_forgotten(connection, record.principal, record.thread_id, record.started)
     given = asdict(record)
+    del given["exposure"]  # an answer that a killed server broke off speaks for neither model
     row = {name: given.pop(name) for name in COLUMNS}
     row |= {"texts": given.pop("choices"), "request": given, "updated": time.time()}
     connection.execute(drafts.insert().values(row))

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from feilun.store import drafts, kept, search
+from feilun.store import drafts, kept, mirrors, search
 from feilun.store.completions import IN_CHUNK
 from feilun.store.identity import root_address, subject_of, text_of, thread_hash, uuid7
 from feilun.store.rows import EXPIRED, WHOLE, Erasure, NotFound, OldEvent, OldThread
@@ -81,6 +81,7 @@ def _empty(connection: sa.Connection, subject: str, thread: str, mine: Which, ab
     emptied: dict[str, Any] = {
         "principal": nobody, "value": None, "reason": [], "idempotency_key": None, "body_hash": "", "slot": "", "erased": 1,
     }  # fmt: skip
+    mirrors.forget(connection, wanted)
     connection.execute(choices.update().where(choices.c.completion_id.in_(wanted)).values(address=""))
     connection.execute(events.update().where(about).values(emptied))
     connection.execute(messages.delete().where(said))

@@ -100,6 +100,27 @@ CREATE TABLE kept_votes (upto_seq INTEGER NOT NULL PRIMARY KEY, body {json} NOT 
 CREATE INDEX completions_finished ON completions (finished)
 """
 
+ROLLOUTS = """
+CREATE TABLE rollouts (
+    id TEXT NOT NULL PRIMARY KEY, turn_id TEXT NOT NULL UNIQUE, candidate TEXT NOT NULL, champion TEXT NOT NULL, epoch INTEGER NOT NULL,
+    plan {json} NOT NULL, stage TEXT NOT NULL, step INTEGER NOT NULL, held INTEGER NOT NULL, version INTEGER NOT NULL,
+    started {double} NOT NULL, since {double} NOT NULL, finished {double}, why TEXT NOT NULL, slow_seconds {double});
+CREATE TABLE exposures (
+    completion_id TEXT NOT NULL PRIMARY KEY, rollout_id TEXT NOT NULL, who TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL,
+    lot {double} NOT NULL, arm TEXT NOT NULL, seconds {double} NOT NULL, fault TEXT NOT NULL, at {double} NOT NULL);
+CREATE INDEX exposures_rollout ON exposures (rollout_id, phase, step);
+CREATE TABLE mirrors (
+    completion_id TEXT NOT NULL PRIMARY KEY, rollout_id TEXT NOT NULL, who TEXT NOT NULL, text TEXT NOT NULL, champion {json} NOT NULL,
+    candidate {json} NOT NULL, at {double} NOT NULL);
+CREATE INDEX mirrors_rollout ON mirrors (rollout_id);
+CREATE TABLE mirror_drops (rollout_id TEXT NOT NULL, reason TEXT NOT NULL, num INTEGER NOT NULL, PRIMARY KEY (rollout_id, reason));
+CREATE TABLE judgements (
+    completion_id TEXT NOT NULL, slot INTEGER NOT NULL, rater TEXT NOT NULL, outcome TEXT NOT NULL, at {double} NOT NULL,
+    PRIMARY KEY (completion_id, slot));
+CREATE TABLE withheld (event_id TEXT NOT NULL PRIMARY KEY, rollout_id TEXT NOT NULL, at {double} NOT NULL, released {double});
+CREATE INDEX withheld_rollout ON withheld (rollout_id)
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -133,7 +154,11 @@ def kept(connection: sa.Connection) -> None:
     run_script(connection, KEPT)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept)
+def rollouts(connection: sa.Connection) -> None:
+    run_script(connection, ROLLOUTS)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept, rollouts)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

@@ -8,7 +8,8 @@ from feilun.store.identity import subject_of, thread_hash
 from feilun.types import Consent, Decision, UserError
 
 Status = Literal["recorded", "duplicate", "superseded"]
-TurnState = Literal["running", "promoted", "refused", "failed"]
+TurnState = Literal["running", "promoted", "refused", "failed", "rolling_out"]
+Arm = Literal["champion", "candidate"]
 StepStatus = Literal["pending", "running", "done", "failed"]
 
 KINDS = ("thumb", "edit", "choice", "comment", "report", "implicit")
@@ -69,11 +70,27 @@ class KeyRow:
     revoked: float | None = None
 
 
+class Exposure(NamedTuple):
+    """Who spoke in a rollout, and by what lot. who: a hash that is only of this rollout. fault: "", "error" or "empty".
+
+    phase, step: where the rollout was then. lot: the chance of the candidate for this person at this step, 1 where an earlier step gave it.
+    """
+
+    rollout_id: str
+    who: str
+    phase: str
+    step: int
+    lot: float
+    arm: Arm
+    fault: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRecord:
     """One answered request. messages: {"role", "content"}; choices: {"index", "text", "finish_reason", "num_tokens"}.
 
     num_quoted: so many first messages repeat what was said before, perhaps as corrected since, and are not searched again.
+    exposure: where a rollout decided who speaks.
     """
 
     id: str
@@ -91,6 +108,7 @@ class CompletionRecord:
     started: float = 0.0
     finished: float = 0.0
     num_quoted: int = 0
+    exposure: Exposure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +240,10 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptRow:
-    """What a gate of a turn saw and said. gate: "plan", "g0", "g1". previous: the hash of the receipt before, of whatever turn."""
+    """What a gate of a turn saw and said. gate: "plan", "g0", "g1", and of its rollout "rollout", "g2", "g3", "g4".
+
+    previous: the hash of the receipt before, of whatever turn.
+    """
 
     turn_id: str
     gate: str

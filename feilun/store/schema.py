@@ -186,6 +186,85 @@ kept_votes = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
 )
 
+rollouts = sa.Table(
+    "rollouts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("turn_id", sa.Text, nullable=False, unique=True),
+    sa.Column("candidate", sa.Text, nullable=False),
+    sa.Column("champion", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("held", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("started", sa.Double, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("finished", sa.Double),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("slow_seconds", sa.Double),
+)
+
+# One row an answer of which a rollout decided who gives it. It holds no word and no name.
+exposures = sa.Table(
+    "exposures",
+    metadata,
+    sa.Column("completion_id", sa.Text, primary_key=True),
+    sa.Column("rollout_id", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("lot", sa.Double, nullable=False),
+    sa.Column("arm", sa.Text, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("fault", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("exposures_rollout", "rollout_id", "phase", "step"),
+)
+
+# What a candidate would have said, unseen by who asked. Its text goes with the answer that it stands beside.
+mirrors = sa.Table(
+    "mirrors",
+    metadata,
+    sa.Column("completion_id", sa.Text, primary_key=True),
+    sa.Column("rollout_id", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("champion", sa.JSON, nullable=False),
+    sa.Column("candidate", sa.JSON, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("mirrors_rollout", "rollout_id"),
+)
+
+mirror_drops = sa.Table(
+    "mirror_drops",
+    metadata,
+    sa.Column("rollout_id", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("num", sa.Integer, nullable=False),
+)
+
+judgements = sa.Table(
+    "judgements",
+    metadata,
+    sa.Column("completion_id", sa.Text, primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True),
+    sa.Column("rater", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+
+withheld = sa.Table(
+    "withheld",
+    metadata,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("rollout_id", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("released", sa.Double),
+    sa.Index("withheld_rollout", "rollout_id"),
+)
+
 # The full-text table that migrations.py makes; search.py says what stands in it. No `metadata`: it is not made by a common CREATE TABLE.
 passages = sa.table("passages", *(sa.column(name) for name in ("rowid", "words", "who", "address", "thread_id", "event_id", "at")))
 

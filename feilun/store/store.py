@@ -11,22 +11,29 @@ from feilun.store import (
     drafts,
     engines,
     erasure,
+    exposures,
     feedback,
     graves,
     kept,
     keys,
+    mirrors,
     notes,
     quarantine,
     receipts,
     replies,
+    rollouts,
     threads,
     turns,
     votes,
 )
 from feilun.store.database import Database
 from feilun.store.engines import EngineRow
+from feilun.store.exposures import Crowd, Harm
+from feilun.store.mirrors import BlindPair, Mirror
 from feilun.store.replies import Reply
+from feilun.store.rollouts import RolloutMove, RolloutRow
 from feilun.store.rows import (
+    Arm,
     ChampionRow,
     CompletionRecord,
     CurrentVote,
@@ -275,6 +282,70 @@ class Store:
     def finish_turn(self, turn_id: str, state: TurnState, why: str) -> None:
         """state: promoted, refused or failed. The same state again is accepted, another one raises Conflict."""
         self._database.write(lambda c: turns.finish(c, turn_id, state, why))
+
+    # rollouts
+    def start_rollout(self, turn_id: str, candidate: str, epoch: int, plan: Mapping[str, Any]) -> RolloutRow:
+        """Begin; of a turn that has one already, that. Raises Conflict at another epoch, and where another one is not finished."""
+        return self._database.write(lambda c: rollouts.start(c, turn_id, candidate, epoch, plan))
+
+    def rollout(self) -> RolloutRow | None:
+        """The one that is not finished."""
+        return self._database.read(rollouts.current)
+
+    def rollouts(self) -> list[RolloutRow]:
+        """Oldest first."""
+        return self._database.read(rollouts.listed)
+
+    def move_rollout(self, row: RolloutRow, to: RolloutMove) -> RolloutRow:
+        """One step, its receipt and all that follows from it, or nothing. Raises Conflict where the row has moved on since it was read."""
+        return self._database.write(lambda c: rollouts.move(c, row, to))
+
+    def hold_rollout(self, rollout_id: str, held: bool) -> RolloutRow:
+        """A held one is watched and does not go on by itself."""
+        return self._database.write(lambda c: rollouts.hold(c, rollout_id, held))
+
+    def crowds(self, rollout_id: str, phase: str, step: int) -> dict[Arm, Crowd]:
+        """Who came at a step, by arm."""
+        return self._database.read(lambda c: exposures.crowds(c, rollout_id, phase, step))
+
+    def first_harms(self, rollout_id: str, phase: str, slow_seconds: float | None) -> list[Harm]:
+        """Each person's first harm by each signal at the step that drew their lot. slow_seconds None: nothing counts as slow."""
+        return self._database.read(lambda c: exposures.first_harms(c, rollout_id, phase, slow_seconds))
+
+    def seconds_of(self, model: str, limit: int) -> list[float]:
+        """How long the newest answers of a model took."""
+        return self._database.read(lambda c: exposures.seconds_of(c, model, limit))
+
+    def record_mirror(self, rollout_id: str, about: Mirror, text: str) -> None:
+        """Keep what the candidate would have said. Raises Conflict where the answer beside it is not stored."""
+        self._database.write(lambda c: mirrors.record(c, rollout_id, about, text))
+
+    def count_mirror_drops(self, rollout_id: str, counts: Mapping[str, int]) -> None:
+        """Questions that should have been mirrored and were not, by reason."""
+        self._database.write(lambda c: mirrors.count_drops(c, rollout_id, counts))
+
+    def mirror_drops(self, rollout_id: str) -> dict[str, int]:
+        return self._database.read(lambda c: mirrors.drops(c, rollout_id))
+
+    def mirrors(self, rollout_id: str) -> list[Mirror]:
+        """Oldest first."""
+        return self._database.read(lambda c: mirrors.listed(c, rollout_id))
+
+    def next_blind_pair(self, rollout_id: str) -> BlindPair | None:
+        """What waits to be judged; None when nothing does."""
+        return self._database.read(lambda c: mirrors.next_pair(c, rollout_id))
+
+    def judge_pair(self, completion_id: str, slot: int, rater: str, chosen: int | str) -> str:
+        """Whose answer won: champion, candidate, tie or both_bad. Raises NotFound and Conflict."""
+        return self._database.write(lambda c: mirrors.judge(c, completion_id, slot, rater, chosen))
+
+    def withheld_events(self) -> dict[str, str]:
+        """Events that may not teach until the owner releases them -> the rollout that took them away."""
+        return self._database.read(rollouts.withheld_events)
+
+    def release_events(self, rollout_id: str) -> int:
+        """Let what a rollout took away teach again; how many events. Raises NotFound."""
+        return self._database.write(lambda c: rollouts.release(c, rollout_id))
 
     # receipts
     def add_receipt(self, turn_id: str, gate: str, body: Mapping[str, Any]) -> ReceiptRow:

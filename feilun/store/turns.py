@@ -11,7 +11,7 @@ from feilun.store.identity import uuid7
 from feilun.store.rows import Conflict, NotFound, StepRow, TurnRow
 from feilun.store.schema import steps, turns
 
-END_STATES = ("promoted", "refused", "failed")
+END_STATES = ("promoted", "refused", "failed", "rolling_out")
 REQUEST = "turn_request"
 
 

@@ -6,6 +6,7 @@ voters.py held-out users, and how few turn a verdict   checks.py    G0: the less
 taught.py the rule of an owner's turn                  receipts.py  the chain of what each gate saw and said
 owner.py  what an owner's turn asks and tells          settings.py  an owner's turn in any home
 lease.py  who works on a step, and who died            watch.py     one turn for every request
+rollout.py the rule of shadow, canary and holdback     rolling.py   a rollout as it goes, and by hand
 """
 
 from feilun.turn.champions import promote, rollback

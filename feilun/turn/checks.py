@@ -40,8 +40,8 @@ def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_
     from feilun.exam.questions import asked_questions
 
     rows = [row for name in ("sft.jsonl", "pairs.jsonl") for row in read_rows(lessons.path / name)]
-    events = {event.id: event for event in store.event_facts(upto_seq)}
-    faults = Counter(fault for row in rows for event in row["events"] if (fault := event_fault(events.get(event))))
+    events, withheld = {event.id: event for event in store.event_facts(upto_seq)}, store.withheld_events()
+    faults = Counter(fault for row in rows for event in row["events"] if (fault := event_fault(events.get(event), event in withheld)))
     raters, is_owners, personal = raters_of(rows), settings.rise_task == TAUGHT, personal_data(rows)
     asked = asked_questions(settings.exam_tasks, settings.exam.num_samples)
     shown = shown_questions((question_of(row) for row in rows), {key: text for texts in asked.values() for key, text in texts.items()})
@@ -64,12 +64,14 @@ def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_
     return Checked(tuple(why), tuple(sorted(shown)), figures)
 
 
-def event_fault(event: EventFact | None) -> str:
+def event_fault(event: EventFact | None, is_withheld: bool = False) -> str:
     """Why this event may not stand behind a lesson; empty when it may."""
     if event is None:
         return "are not in the store"
     if event.erased:
         return "were erased"
+    if is_withheld:
+        return "are withheld since a rollout was taken back"
     if event.consent not in LESSON_CONSENT:
         return "have no consent to improve the model"
     return "are of held-out users" if event.principal != OWNER and is_held_out(event.principal) else ""

@@ -10,6 +10,7 @@ from feilun.config import TurnSettings, rebuild
 from feilun.feedback import artifacts_to_rebuild
 from feilun.feedback.owner import turns_behind
 from feilun.store import EXPIRED, Store, TurnRow
+from feilun.turn.rolling import abort, under_way
 from feilun.turn.sweep import LEARNED, Swept, prune_imported, ref_of, sweep
 from feilun.turn.wheel import Command, Progress, TurnResult, abandon, run_turn
 from feilun.types import UserError
@@ -108,6 +109,8 @@ def retrain(home: Path, *, progress: Progress | None = None, command: Command | 
             return Retrained(None, champion.model if champion else "", *_entomb(home, store))
         turn = None if begun is None or not begun.plan.get("rebuilds") else begun
         start, settings = _plan_of(home, store, turn, champion.model, learned)
+        if under_way(store) is not None:
+            abort(store, "something was erased; the champion is made again without it first")
     if begun is not None and turn is None:
         abandon(home, "something was erased; the champion is made again without it first")
     result = run_turn(home, settings, progress=progress, command=command, start=start, rebuilds=tuple(sorted(learned)))
@@ -134,7 +137,8 @@ def _plan_of(home: Path, store: Store, begun: TurnRow | None, champion: str, lea
             f"{ref_of(first)} itself learned from what was erased, and no turn made it but {stage}: "
             f"make it again with the lessons as they are now (feilun {stage}), and promote that"
         )
-    return start, _followed(home, rebuild(TurnSettings, made[0].plan["settings"]))
+    # Nobody is to wait for the steps of a rollout while a model answers that is to be unlearnt.
+    return start, _followed(home, replace(rebuild(TurnSettings, made[0].plan["settings"]), rollout="direct"))
 
 
 def _followed(home: Path, settings: TurnSettings) -> TurnSettings:

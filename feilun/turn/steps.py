@@ -22,6 +22,7 @@ from feilun.turn.gate import decide
 from feilun.turn.lease import STALE_SECONDS, Lease, own_name, take
 from feilun.turn.owner import OTHERWISE, count_corrections, owner_tasks, taught_rows
 from feilun.turn.receipts import leave
+from feilun.turn.rolling import begin
 from feilun.turn.taught import decide_taught
 from feilun.turn.vetoes import SYCOPHANCY
 from feilun.turn.voters import HELD_OUT, held_out_questions
@@ -296,6 +297,8 @@ def _as_list(refs: str | list[str]) -> list[str]:
 def _promote(job: Job) -> dict[str, Any]:
     """Point at the candidate, unless the champion changed since the plan was made."""
     assert job.output("gate", "verdict") == "promoted"
+    if job.settings.rollout == "staged":
+        return _begin_rollout(job)
     candidate, epoch = job.output("train", "candidate"), job.turn.plan["champion"]["epoch"]
     current = job.store.champion()
     if current is not None and (current.model, current.epoch) == (candidate, epoch + 1):
@@ -305,6 +308,15 @@ def _promote(job: Job) -> dict[str, Any]:
     except Conflict as conflict:
         return {"epoch": None, "trouble": f"the champion changed during the turn: {conflict}"}
     return {"epoch": row.epoch, "trouble": ""}
+
+
+def _begin_rollout(job: Job) -> dict[str, Any]:
+    """The candidate answers nobody yet: it comes step by step, and the champion changes when the last of them is passed."""
+    try:
+        row = begin(job.store, job.turn, job.output("train", "candidate"), job.settings.staged)
+    except Conflict as conflict:
+        return {"epoch": None, "trouble": f"no rollout could begin: {conflict}"}
+    return {"epoch": None, "trouble": "", "rollout": row.id}
 
 
 WORK: Mapping[str, Callable[[Job], dict[str, Any]]] = {

@@ -20,6 +20,7 @@ from pathlib import Path
 from feilun.config import TurnSettings, rebuild
 from feilun.store import Store, StoreError, StoreUnavailable, TurnRow
 from feilun.turn.retention import apply_retention, is_due
+from feilun.turn.rolling import keeping_rollouts
 from feilun.turn.settings import owner_settings
 from feilun.turn.sweep import sweep_if_owed
 from feilun.turn.wheel import Command, TurnRunning, abandon, run_turn
@@ -55,7 +56,7 @@ def watch(home: Path, *, command: Command | None = None, stop: threading.Event |
     stopped = stop or threading.Event()
     with Store.open(home) as store, only_watcher(home, stopped, pace):
         watcher = Watcher(home, store, command, pace)
-        with watcher.beating():
+        with watcher.beating(), keeping_rollouts(home, store):
             while not stopped.wait(pace.look_seconds):
                 watcher.look()
 

@@ -18,6 +18,7 @@ from feilun.feedback.owner import TAUGHT, is_owner_turn
 from feilun.store import Store, TurnRow
 from feilun.turn.gate import rule
 from feilun.turn.owner import nothing_new
+from feilun.turn.rolling import under_way
 from feilun.turn.steps import BAD_INPUT, NOTE, STEPS
 from feilun.turn.sweep import sweep, sweep_if_owed
 from feilun.turn.taught import taught_rule
@@ -47,10 +48,13 @@ class TurnProgress(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnResult:
-    """How a turn ended. verdict "planned" is a dry run: nothing was written. outputs: step -> what its row holds."""
+    """How a turn ended. verdict "rolling_out": its candidate comes step by step; "planned": a dry run, nothing was written.
+
+    outputs: step -> what its row holds.
+    """
 
     turn: str
-    verdict: Literal["promoted", "refused", "failed", "planned"]
+    verdict: Literal["promoted", "refused", "failed", "rolling_out", "planned"]
     why: tuple[str, ...]
     champion: str
     candidate: str | None
@@ -161,6 +165,9 @@ def _plan(store: Store, settings: TurnSettings, start: str = "") -> dict[str, An
     champion = store.champion()
     if champion is None:
         raise UserError("there is no champion to start from; promote a model first: feilun promote REF")
+    if (rollout := under_way(store)) is not None:
+        told = f"{rollout.candidate} is being rolled out ({rollout.stage})"
+        raise UserError(f"{told}; wait for its end, or end it with feilun rollout abort")
     owners = settings.rise_task == TAUGHT
     if not settings.prefer.replay and (settings.prefer.replay_share or not owners):
         raise UserError("a turn repeats the examples that made the first model; name their lessons: --set prefer.replay=REF")
@@ -222,7 +229,7 @@ def _check_ended(turn: TurnRow, step: str, status: int) -> None:
     raise UserError(f"step {step} of turn {turn.id} {ended}{said}; run `feilun turn` again to go on from there")
 
 
-def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "failed"], str] | None:
+def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "failed", "rolling_out"], str] | None:
     """How the turn ends after this step, or None when it goes on."""
     row = turn.steps[step]
     output = row.output
@@ -238,7 +245,8 @@ def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "f
         return "refused", "\n".join(output["why"])
     if step == "promote":
         trouble = output["trouble"]
-        return ("refused", trouble) if trouble else ("promoted", "\n".join(turn.steps["gate"].output["why"]))
+        passed: Literal["promoted", "rolling_out"] = "rolling_out" if output.get("rollout") else "promoted"
+        return ("refused", trouble) if trouble else (passed, "\n".join(turn.steps["gate"].output["why"]))
     return None
 
 

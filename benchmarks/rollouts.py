@@ -1,0 +1,98 @@
+"""People who meet a candidate step by step: the rule of a rollout on streams with a known truth.
+
+Each person asks a number of questions a day and complains of each answer with a probability of their own; the candidate multiplies it.
+The rule is the program's own, looked at after every part of a day; lots are drawn as it draws them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from feilun.config import RolloutSettings
+from feilun.store import Crowd, RolloutRow
+from feilun.turn.rollout import Seen, decide_rollout, plan_rollout
+
+DAY = 86_400.0
+LOOKS_A_DAY = 4
+SIGNALS = ("complaint", "regenerate", "error", "slow")
+# How often each signal speaks against an answer of the champion, in the mean over people.
+RATES = {"complaint": 0.03, "regenerate": 0.05, "error": 0.003, "slow": 0.05}
+SETTINGS = RolloutSettings(shadow_pairs=0, shadow_seconds=0.0)
+
+
+class Ending(NamedTuple):
+    """stage: "closed" or "rolled_back" (or "aborted", or where it stood at last); share: of the people, when it ended; days: until then."""
+
+    stage: str
+    share: float
+    days: float
+
+
+class People:
+    """answers a day and the habits of each person; lots decide whom the candidate answers."""
+
+    def __init__(self, rng: np.random.Generator, num: int, ratio: float, answers_a_day: float) -> None:
+        self.rng, self.num = rng, num
+        self.lots = rng.random(num)
+        self.per_look = rng.gamma(1.0, answers_a_day, num) / LOOKS_A_DAY
+        lean = rng.gamma(1.0, 1.0, num)  # some complain of everything, most of nothing
+        self.rates = {signal: np.minimum(0.9, rate * lean) for signal, rate in RATES.items()}
+        self.ratio = ratio
+        self.begin_phase()
+
+    def begin_phase(self) -> None:
+        self.firsts: dict[str, dict[float, tuple[int, int]]] = {signal: {} for signal in SIGNALS}
+        self.begin_step()
+
+    def begin_step(self) -> None:
+        self.harmed = {signal: np.zeros(self.num, bool) for signal in SIGNALS}
+        self.seen, self.answers = np.zeros(self.num, bool), np.zeros(2, int)
+
+    def live(self, row: RolloutRow) -> None:
+        """A part of a day."""
+        asked, has_it, drawn = self.rng.poisson(self.per_look), self.lots < row.share, self.lots >= row.share_before
+        self.seen |= asked > 0
+        self.answers += (int(asked[~has_it].sum()), int(asked[has_it].sum()))
+        for signal, rate in self.rates.items():
+            worse = np.where(has_it, np.minimum(1.0, rate * self.ratio), rate) if signal == "complaint" else rate
+            fresh = (self.rng.random(self.num) < 1 - (1 - worse) ** asked) & ~self.harmed[signal] & drawn
+            self.harmed[signal] |= fresh
+            before, after = self.firsts[signal].get(row.lot, (0, 0))
+            self.firsts[signal][row.lot] = (before + int((fresh & ~has_it).sum()), after + int((fresh & has_it).sum()))
+
+    def tell(self, row: RolloutRow) -> Seen:
+        has_it, drawn = self.lots < row.share, self.lots >= row.share_before
+        sides = [self.seen & ~has_it, self.seen & has_it]
+        crowds = (Crowd(int(side.sum()), int(self.answers[i]), int((side & drawn).sum())) for i, side in enumerate(sides))
+        return Seen({"champion": next(crowds), "candidate": next(crowds)}, self.firsts)
+
+
+def roll_out(seed: int, ratio: float, num_people: int, *, settings: RolloutSettings = SETTINGS, answers_a_day: float = 3.0) -> Ending:
+    """One candidate, from the first step of the canary to the end."""
+    people = People(np.random.default_rng(seed), num_people, ratio, answers_a_day)
+    row, days, step, stage, since = row_of(settings), 0.0, 0, "canary", 0.0
+    while days < 200:
+        row = changed(row, stage, step, since)
+        people.live(row)
+        days += 1 / LOOKS_A_DAY
+        found = decide_rollout(row, people.tell(row), days * DAY)
+        if found.verdict in ("harm", "void"):
+            return Ending("rolled_back" if found.verdict == "harm" else "aborted", row.share, days)
+        if found.verdict == "next" and stage == "holdback":
+            return Ending("closed", row.share, days)
+        if found.verdict == "next":
+            since, last = days * DAY, step + 1 == len(row.plan["shares"])
+            stage, step = ("holdback", 0) if last else ("canary", step + 1)
+            people.begin_phase() if last else people.begin_step()
+    return Ending(stage, row.share, days)
+
+
+def row_of(settings: RolloutSettings) -> RolloutRow:
+    plan = plan_rollout(settings, 1.0, "salt")
+    about: dict[str, Any] = {"id": "r", "turn_id": "t", "candidate": "b", "champion": "a", "epoch": 1, "plan": plan, "held": False}
+    return RolloutRow(**about, stage="canary", step=0, version=1, started=0.0, since=0.0, finished=None, why="", slow_seconds=1.0)
+
+
+def changed(row: RolloutRow, stage: Any, step: int, since: float) -> RolloutRow:
+    fixed = {name: getattr(row, name) for name in ("id", "turn_id", "candidate", "champion", "epoch", "plan", "held", "version", "started")}
+    return RolloutRow(**fixed, stage=stage, step=step, since=since, finished=None, why="", slow_seconds=row.slow_seconds)
