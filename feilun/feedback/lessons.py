@@ -50,7 +50,7 @@ def build_lessons(
     rules: LessonRules | None = None,
     protect: Protect | None = None,
 ) -> Artifact:
-    """The lessons of all events up to `upto_seq` (None: all there are), published as `home/lessons/name@hash`.
+    """The lessons of all events up to `upto_seq` (None: all there are) that are not withheld, published as `home/lessons/name@hash`.
 
     sft.jsonl: {"messages", "weight", "kind", "events", "rater", "raters", "consent"}; rater: whose words they are. pairs.jsonl:
     {"prompt", "chosen", "rejected", "weight"} and the same four.
@@ -60,7 +60,6 @@ def build_lessons(
     Answers of an engine elsewhere teach only while the owner's word stands that its terms allow it; the recipe says whose it was.
     protect: names the reason why a text must not be learnt (an exam asks it, say), or None; such lessons are counted drops.
     Where it is an ExamQuestions, the report also names the questions that earlier lessons of this home hold already.
-    Events that a rollout took away after harm teach nothing until the owner releases them.
     Personal data and secrets give way to placeholders, counted in the report; the owner's own stay, unless they are to be published.
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
@@ -75,9 +74,8 @@ def build_lessons(
     curated.dropped.update(_gone(store, newest, len(standing)) + Counter(withheld=len(standing) - len(votes)))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
     report = lessons_report(curated) | {"redacted": redacted, "hints": hints_report(measured), **_exam_questions(home, protect)}
-    recipe = {"version": VERSION, "upto_seq": newest, "rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms}
-    recipe |= {"withheld": _digest(sorted(withheld))} if withheld else {}
-    with draft_artifact(home, "lessons", name, recipe=recipe) as work:
+    rest = {"rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms, **_apart(withheld)}
+    with draft_artifact(home, "lessons", name, recipe={"version": VERSION, "upto_seq": newest, **rest}) as work:
         write_lessons(work, cleaned, report)
     assert work.artifact is not None
     return work.artifact
@@ -91,6 +89,10 @@ def _with_hints(store: Store, votes: Sequence[CurrentVote], curated: Curated) ->
 
 def _with_trust(rules: LessonRules, settings: HasMinTrust | None) -> LessonRules:
     return rules if settings is None else replace(rules, min_trust=settings.min_trust)
+
+
+def _apart(withheld: Iterable[str]) -> dict[str, str]:
+    return {"withheld": _digest(sorted(withheld))} if withheld else {}
 
 
 def _exam_questions(home: Path, protect: Protect | None) -> dict[str, Any]:
