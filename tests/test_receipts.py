@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from feilun.cli import main
 from feilun.config import ExamSettings, PreferSettings, TurnSettings
 from feilun.exam.overlap import NEAR, is_near, numbers_in, runs_of, shown_questions
 from feilun.feedback import rater_hash
-from feilun.store import CompletionRecord, FeedbackRequest, Store, receipt_hash
+from feilun.store import CompletionRecord, FeedbackRequest, Store, migrations, receipt_hash, schema
 from feilun.turn.checks import check_lessons
 from feilun.turn.receipts import leave, receipt_faults
 from feilun.types import Consent, Decision, is_held_out
@@ -88,10 +89,10 @@ def test_an_input_that_is_gone_and_a_step_without_its_receipt_are_found(home):
 
 
 def test_a_store_from_before_receipts_has_none_and_no_faults(tmp_path):
-    with Store.open(tmp_path) as store:
-        store.finish_turn(store.start_turn({"name": "turn-1"}), "promoted", "")
-    change(tmp_path, "DROP TABLE receipts")
-    change(tmp_path, "UPDATE schema_version SET version = 4")
+    with sa.create_engine(f"sqlite:///{tmp_path / 'feilun.db'}").begin() as connection:
+        migrations.migrate(connection, upto=4)
+        turn = {"id": "t", "state": "promoted", "plan": {"name": "turn-1"}, "why": "", "started": 1.0}
+        connection.execute(schema.turns.insert().values(turn))
     assert faults(tmp_path) == []
 
 
