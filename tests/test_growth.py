@@ -51,6 +51,8 @@ def test_generations_stand_in_order_with_what_each_showed(made: tuple[Path, list
     assert entries[3]["lessons"]["rows"] == 466
     assert entries[3]["lessons"]["events"] == 600
     assert entries[1]["receipt"].startswith("runs/turn-1-gate@")
+    with Store.open(home) as store:
+        assert [entry["turn"] for entry in entries] == ["", *(turn.id for turn in store.turns())]
     assert entries[2]["why"] == ("number_hard: 0.03 -> 0.87",)
 
 

@@ -90,7 +90,8 @@ def test_a_person_is_given_all_that_is_kept(lived_in, tmp_path, capsys):
     assert [row["messages"][0]["content"] for row in rows if row["type"] == "completion"] == ["what is the oldpasswordword?"]
     assert [row["value"] for row in rows if row["type"] == "event"] == ["oldanswerword, it is"]
     used = {row["ref"].partition("@")[0]: row["events"] for row in rows if row["type"] == "artifact"}
-    assert set(used) == {"lessons/turn-1", "models/turn-1", "exams/turn-1-lessons", "exams/first-lessons", "runs/turn-1-gate"}
+    exams, runs = {"exams/turn-1-lessons", "exams/first-lessons"}, {"runs/turn-1-gate", "runs/turn-1-account"}
+    assert set(used) == {"lessons/turn-1", "models/turn-1", *exams, *runs}
     assert used["lessons/turn-1"] == [row["id"] for row in rows if row["type"] == "event"]
     other = tmp_path / "other.jsonl"
     main(["--home", str(lived_in), "feedback", "export", "--user", TEACHING, str(other)])

@@ -155,8 +155,8 @@ def assert_one_promotion(home: Path, result) -> None:
         assert store.turns()[0].state == "promoted"
         assert store.candidate() == result.candidate
     assert result.verdict == "promoted"
-    for kind in ("lessons", "models", "runs"):
-        assert len(list((home / kind).glob("turn-1*@*"))) == 1
+    for kind, made in (("lessons", "turn-1"), ("models", "turn-1"), ("runs", "turn-1-gate"), ("runs", "turn-1-account")):
+        assert len(list((home / kind).glob(f"{made}@*"))) == 1
     assert not list(home.glob("*/.turn*"))
 
 
@@ -176,8 +176,8 @@ def test_a_turn_promotes_with_a_receipt_and_goes_back(home):
     )
     assert receipt["rule"]["must_rise"] == "number_hard"
     with Store.open(home) as store:
-        plan, checked, decided = store.receipts()
-        assert (plan.gate, checked.gate, decided.gate) == ("plan", "g0", "g1")
+        plan, checked, decided, told = store.receipts()
+        assert (plan.gate, checked.gate, decided.gate, told.gate) == ("plan", "g0", "g1", "account")
         assert (receipt["plan_hash"], receipt["previous"]) == (plan.body["plan"], checked.hash)
         assert decided.body["verdict"] == "promoted"
         assert decided.body["inputs"]["receipt"] == result.outputs["gate"]["receipt"]
@@ -396,7 +396,7 @@ def test_lessons_that_do_not_pass_are_not_trained_on(home):
     assert (result.verdict, result.why) == ("refused", ("2 events behind the lessons were erased",))
     assert list(result.outputs) == ["collect", "curate"]
     with Store.open(home) as store:
-        assert [(row.gate, row.body.get("verdict")) for row in store.receipts()] == [("plan", None), ("g0", "refused")]
+        assert [(row.gate, row.body.get("verdict")) for row in store.receipts()][:2] == [("plan", None), ("g0", "refused")]
         assert receipt_faults(home, store) == []
 
 

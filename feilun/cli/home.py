@@ -94,14 +94,14 @@ def run_show(options: argparse.Namespace) -> int:
 
 def told_turn(options: argparse.Namespace) -> str:
     """The account of the turn that was named; empty where the word names none."""
-    from feilun.feedback.account import account_of
+    from feilun.feedback.account import kept_account
     from feilun.store import Store
 
     if "@" in options.ref or not (options.home / "feilun.db").exists():
         return ""
     with Store.open(options.home) as store:
         named = [turn for turn in store.turns() if options.ref in (turn.id, turn.plan.get("name"))]
-    return account_of(options.home, named[-1], options.lang) if named else ""
+        return kept_account(options.home, store, named[-1], options.lang) if named else ""
 
 
 def run_verify(options: argparse.Namespace) -> int:

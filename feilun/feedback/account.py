@@ -1,6 +1,7 @@
 """A turn in plain words, as Markdown: what was learnt and from how many people, what got better and worse, what was refused and why.
 
-It holds figures and no sentence of anybody's, so that nothing in it has to be erased with a person.
+It holds figures and no sentence of anybody's, so that nothing in it has to be erased with a person. When a turn ends, turn/account.py
+keeps it beside the receipt.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import find, read_json, read_rows
-from feilun.store import TurnRow
+from feilun.store import Store, TurnRow
 from feilun.types import UserError
 
-__all__ = ["LANGUAGES", "account_of"]
+__all__ = ["ACCOUNT", "LANGUAGES", "account_of", "file_of", "kept_account"]
 
+ACCOUNT = "account"  # the word in the chain of receipts that names it
 LANGUAGES = ("zh", "en")
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -22,7 +24,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "from": "Of these: {used}.", "gone": "The lessons of this turn were erased since; its figures stay.",
         "dropped": "Not learnt from: {dropped}.", "nothing": "Nothing was learnt: the turn ended before that.",
         "figures": "What got better and what got worse", "row": "- {task}: {before} → {after} ({low} to {high}, n = {n}){verdict}",
-        "bare": "- {task}: {why}", "fell": ", not good enough",
+        "bare": "- {task}: {why}", "fell": ", not good enough", "better": ", better", "worse": ", worse", "unsure": ", no sure difference",
         "taught": "Of {total} corrections that were asked, {kept} are answered as taught.",
         "why": "Why", "models": "Compared: {champion} with {candidate}.", "unknown": "nothing was compared",
     },
@@ -33,7 +35,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "from": "其中：{used}。", "gone": "这一轮的教材后来被抹去了；数字还在。",
         "dropped": "没有用来学习的：{dropped}。", "nothing": "什么也没有学：这一轮在那之前就结束了。",
         "figures": "哪里变好了，哪里变差了", "row": "- {task}：{before} → {after}（{low} 到 {high}，n = {n}）{verdict}",
-        "bare": "- {task}：{why}", "fell": "，不够好", "taught": "问到的 {total} 条纠正中，{kept} 条已按教的回答。",
+        "bare": "- {task}：{why}", "fell": "，不够好",
+        "better": "，变好了", "worse": "，变差了", "unsure": "，看不出差别",
+        "taught": "问到的 {total} 条纠正中，{kept} 条已按教的回答。",
         "why": "原因", "models": "相比较的：{champion} 与 {candidate}。", "unknown": "没有比较过什么",
     },
 }  # fmt: skip
@@ -52,6 +56,20 @@ def account_of(home: Path, turn: TurnRow, language: str) -> str:
     if turn.why:
         lines += ["", f"## {words['why']}", "", *(f"- {line}" for line in turn.why.splitlines() if line)]
     return "\n".join(lines) + "\n"
+
+
+def file_of(language: str) -> str:
+    return f"account.{language}.md"
+
+
+def kept_account(home: Path, store: Store, turn: TurnRow, language: str) -> str:
+    """The account as it was written when the turn came to its state; as `account_of` tells it now where none was, or its file is gone."""
+    told = (row.body for row in store.receipts(turn.id) if row.gate == ACCOUNT)
+    named = [body["inputs"]["account"] for body in told if body["verdict"] == turn.state]
+    try:
+        return (find(home, str(named[-1])).path / file_of(language)).read_text(encoding="utf-8")
+    except (IndexError, UserError, OSError):
+        return account_of(home, turn, language)
 
 
 def _output(turn: TurnRow, step: str) -> Mapping[str, Any]:
@@ -98,7 +116,8 @@ def _figures(receipt: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[s
         if difference is None:
             yield words["bare"].format(task=task, why=found.get("why", ""))
             continue
-        verdict = "" if found["passed"] else words["fell"]
+        sign = "better" if difference["low"] > 0 else "worse" if difference["high"] < 0 else "unsure"
+        verdict = words[sign] + ("" if found["passed"] else words["fell"])
         shares = {"before": f"{found['champion']:.1%}", "after": f"{found['candidate']:.1%}"}
         bounds = {"low": f"{difference['low']:+.1%}", "high": f"{difference['high']:+.1%}"}
         yield words["row"].format(task=task, n=found["n"], verdict=verdict, **shares, **bounds)

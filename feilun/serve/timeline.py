@@ -21,8 +21,8 @@ Exams = dict[str, dict[str, Artifact]]
 class Entry:
     """One thing that happened to the model. number: counts the models that were made, from 1; None where none came of it.
 
-    against: the number of the champion it challenged. acceptance, blind: figures of the demo's people, where they judged it.
-    exams: {task: {"mean", "low", "high", "n", ...}}.
+    turn: the id under which its account is found. against: the number of the champion it challenged.
+    acceptance, blind: figures of the demo's people, where they judged it. exams: {task: {"mean", "low", "high", "n", ...}}.
     """
 
     verdict: Verdict
@@ -34,6 +34,7 @@ class Entry:
     challenged: str = ""
     why: tuple[str, ...] = ()
     receipt: str = ""
+    turn: str = ""
     lessons: Mapping[str, Any] | None = None
     acceptance: Figures | None = None
     blind: Figures | None = None
@@ -77,7 +78,7 @@ def from_turns(turns: Sequence[TurnRow]) -> Iterator[Entry]:
                 verdict=VERDICTS[turn.state], at=turn.finished or turn.started, model=model if turn.state != "failed" else "",
                 name=str(turn.plan.get("name", "")), challenged=str(turn.plan.get("champion", {}).get("model", "")) if model else "",
                 why=tuple(line for line in turn.why.splitlines() if line), receipt=str(outputs.get("gate", {}).get("receipt", "")),
-                lessons=lessons and lessons | {"events": outputs.get("collect", {}).get("new_events", 0)},
+                turn=turn.id, lessons=lessons and lessons | {"events": outputs.get("collect", {}).get("new_events", 0)},
             )  # fmt: skip
 
 

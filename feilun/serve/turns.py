@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from feilun.feedback.account import LANGUAGES, account_of
+from feilun.feedback.account import LANGUAGES, kept_account
 from feilun.feedback.owner import TAUGHT, is_owner_turn, owner_lessons
 from feilun.serve import wire
 from feilun.serve.archive import artifact_of, json_of
@@ -54,7 +54,7 @@ async def get_account(name: str, request: Request, _owner: Owner, lang: str = ""
         raise ApiError(404, f"there is no turn {name!r}", code="not_found")
     if language not in LANGUAGES:
         raise ApiError(400, f"lang={language!r} is not spoken here; allowed: {', '.join(LANGUAGES)}", param="lang", code="invalid_value")
-    text = await asyncio.to_thread(account_of, state.home, found[-1], language)
+    text = await asyncio.to_thread(kept_account, state.home, state.store, found[-1], language)
     return PlainTextResponse(text, media_type="text/markdown; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 

@@ -46,6 +46,7 @@ from feilun.store.rows import (
     Thread,
     ThreadRow,
     TurnRow,
+    TurnState,
 )
 from feilun.store.store import Store
 
@@ -96,6 +97,7 @@ __all__ = [
     "Thread",
     "ThreadRow",
     "TurnRow",
+    "TurnState",
     "address_of",
     "body_hash",
     "engine_of",

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from feilun.config import TurnSettings, rebuild, resolved
 from feilun.feedback.owner import TAUGHT, is_owner_turn
-from feilun.store import Store, TurnRow
+from feilun.store import Store, TurnRow, TurnState
+from feilun.turn.account import leave_account
 from feilun.turn.gate import rule
 from feilun.turn.owner import nothing_new
 from feilun.turn.rolling import under_way
@@ -97,8 +98,7 @@ def run_turn(
                 turn = store.turn(turn.id)
                 ended = _ending(turn, step)
                 if ended is not None:
-                    store.finish_turn(turn.id, *ended)
-                    return _result(store.turn(turn.id))
+                    return _end(home, store, turn, *ended)
                 tell(TurnProgress(turn.id, step, "kept" if kept else "done"))
             raise AssertionError("a turn ends with its last step")
 
@@ -109,8 +109,14 @@ def abandon(home: Path, reason: str) -> TurnResult:
         turn = store.unfinished_turn()
         if turn is None:
             raise UserError("no turn is unfinished; there is nothing to abandon")
-        store.finish_turn(turn.id, "failed", f"abandoned: {reason}")
-        return _result(store.turn(turn.id))
+        return _end(home, store, turn, "failed", f"abandoned: {reason}")
+
+
+def _end(home: Path, store: Store, turn: TurnRow, state: TurnState, why: str) -> TurnResult:
+    """The account first: a turn that has ended has one."""
+    leave_account(home, store, replace(turn, state=state, why=why))
+    store.finish_turn(turn.id, state, why)
+    return _result(store.turn(turn.id))
 
 
 def child_command(home: Path, turn_id: str, step: str) -> list[str]:
@@ -229,7 +235,7 @@ def _check_ended(turn: TurnRow, step: str, status: int) -> None:
     raise UserError(f"step {step} of turn {turn.id} {ended}{said}; run `feilun turn` again to go on from there")
 
 
-def _ending(turn: TurnRow, step: str) -> tuple[Literal["promoted", "refused", "failed", "rolling_out"], str] | None:
+def _ending(turn: TurnRow, step: str) -> tuple[TurnState, str] | None:
     """How the turn ends after this step, or None when it goes on."""
     row = turn.steps[step]
     output = row.output

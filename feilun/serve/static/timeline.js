@@ -22,7 +22,7 @@ function entryOf(app, entry) {
     make("h3", {}, app.fill("gen", { n: entry.number }), " ", make("code", {}, entry.name), verdict(app, entry),
       entry.current && make("span", { class: "answers", t: "current" })),
     make("p", { class: "fine told" }, joined([when(app, entry.at), ...facts(app, entry)])),
-    figures(app, entry), !entry.receipt && reasons(app, entry), entry.receipt && receiptOf(app, entry.receipt));
+    figures(app, entry), account(app, entry), !entry.receipt && reasons(app, entry), entry.receipt && receiptOf(app, entry.receipt));
 }
 
 /** What happened without a new model: a rollback, or a turn that made none. */
@@ -30,7 +30,7 @@ function event(app, entry) {
   const make = app.element;
   const title = entry.verdict === "rollback" ? app.fill("rolled_back_to", { n: entry.number }) : app.word("no_candidate");
   return make("div", {}, make("h3", {}, title, verdict(app, entry)),
-    make("p", { class: "fine told" }, joined([when(app, entry.at), entry.name])), reasons(app, entry));
+    make("p", { class: "fine told" }, joined([when(app, entry.at), entry.name])), reasons(app, entry), account(app, entry));
 }
 
 const WORDS = { failed: "failed_turn" };
@@ -45,6 +45,10 @@ function facts(app, entry) {
 }
 
 const reasons = (app, entry) => entry.why.length > 0 && app.element("p", { class: "fine why" }, entry.why.join("; "));
+
+/** The turn in plain words, as it was written when the turn ended. */
+const account = (app, entry) => entry.turn && app.element("p", { class: "fine account" },
+  app.element("a", { href: `/api/turns/${encodeURIComponent(entry.turn)}/account?lang=${app.lang}`, target: "_blank", t: "account" }));
 
 function figures(app, entry) {
   const make = app.element;
