@@ -13,7 +13,8 @@ from growth_house import make_exam, publish
 from serve_house import House, open_house, wait_for
 
 from feilun.serve.auth import issue_owner_token
-from feilun.store import EngineRow
+from feilun.store import TEACH, EngineRow, NewTask
+from feilun.types import Consent
 
 # The models hold their breath after so many tokens: only the questions that shall stay unanswered are so long.
 HOLD = 200
@@ -131,6 +132,17 @@ def make_session(person: Person) -> dict[str, str]:
     return {"session": person.house.owner_headers()["Cookie"] if person.name in ("owner", "bare") else "none=none"}
 
 
+def make_task(person: Person) -> dict[str, str]:
+    """Of a question that is nobody's secret, shown to this person alone."""
+    asked = ({"role": "user", "content": f"task {next(numbers)}"},)
+    source = make_thread(person.house.people["bob"])["completion"]
+    given = NewTask(source=source, consent=Consent.IMPROVE, messages=asked, left=("models/m", "yes"), right=("models/m", "no"))
+    person.house.store.add_tasks(TEACH, [given])
+    task = person.house.store.assign_task(TEACH, "owner", overlap=1)
+    assert task is not None
+    return {"task": task.id}
+
+
 def make_chart(person: Person) -> dict[str, str]:
     make_exam(person.house.home, person.house.first, "final", 0.5)
     return {"chart": "exam-number_hard"}
@@ -140,7 +152,8 @@ MAKERS: dict[str, Callable[[Person], dict[str, str]]] = {
     **dict.fromkeys(("thread", "question", "address", "completion", "ended"), make_thread),
     "winner": make_sibling, "sibling": make_sibling, "event": make_event, "edited": make_event, "running": make_running,
     "engine": make_engine, "session": make_session,
-    "receipt": make_receipt, "turn": make_turn, "chart": make_chart, "model": lambda person: {"model": person.house.first},
+    "receipt": make_receipt, "turn": make_turn, "task": make_task,
+    "chart": make_chart, "model": lambda person: {"model": person.house.first},
     "new engine": lambda person: {"new engine": f"engine-{next(numbers)}"}, "file": lambda person: {"file": "app.css"},
 }  # fmt: skip
 

@@ -129,6 +129,11 @@ ROWS: dict[tuple[str, str, str], Row] = {
     ("GET", "/api/turn", ""): Row(who=OWNER),
     ("GET", "/api/turns/{name}/account", ""): Row(who=OWNER, slots={"name": "turn"}),
     ("POST", "/api/turn", ""): Row(who=OWNER, ok=frozenset({503})),
+    ("GET", "/api/teach", ""): Row(who=OWNER),
+    ("GET", "/api/teach/worth", ""): Row(who=OWNER),
+    ("POST", "/api/teach/answers", ""): Row(
+        who=OWNER, slots={"task": "task"}, call=lambda ids: {"json": {"task": ids["task"], "outcome": "tie"}}
+    ),
     ("POST", "/api/rollback", ""): Row(who=OWNER, call=lambda ids: {"json": {}}, ok=frozenset({409})),
 }
 

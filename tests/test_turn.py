@@ -17,11 +17,11 @@ from turn_child import do_step
 import feilun.turn
 from feilun.artifacts import draft, find, read_json, write_json
 from feilun.config import ExamSettings, PreferSettings, TurnSettings
+from feilun.feedback.gold import read_gold
 from feilun.store import CompletionRecord, FeedbackRequest, Store
 from feilun.turn import STEPS, abandon, decide, promote, receipt_faults, rollback, rolling, run_step, run_turn
 from feilun.turn.gate import MIN_ANSWERS
 from feilun.turn.lease import Busy, is_dead, own_name, take
-from feilun.turn.steps import read_gold
 from feilun.types import Decision, UserError
 
 CHILD = Path(__file__).with_name("turn_child.py")

@@ -1,7 +1,7 @@
 """The command line: one verb a stage, each working alone on the user's own files.
 
 parser.py   how a verb is added, and which model a word names      demo.py corpus.py stages.py exam.py serve.py
-home.py     looking, keys, erasure                                 feedback.py wheel.py rollout.py   the verbs, by stage
+home.py     looking, keys, erasure                                 feedback.py desk.py wheel.py rollout.py   the verbs, by stage
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from feilun.cli.corpus import add_corpus
 from feilun.cli.demo import add_demo
+from feilun.cli.desk import add_desk
 from feilun.cli.exam import add_exam
 from feilun.cli.feedback import add_feedback
 from feilun.cli.home import add_home
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_exam(verbs)
     add_serve(verbs)
     add_feedback(verbs)
+    add_desk(verbs)
     add_wheel(verbs)
     add_rollout(verbs)
     add_home(verbs)

@@ -99,13 +99,13 @@ def _build_from_chats(options: argparse.Namespace, settings: "CorpusSettings", d
     from feilun.config import TurnSettings
     from feilun.corpus import build_from_documents, report
     from feilun.feedback import LessonRules, ServedChats
+    from feilun.feedback.gold import gold_of
     from feilun.progress import bytes_bar
     from feilun.store import Store
-    from feilun.turn.steps import GOLD, read_gold
 
     rules = replace(LessonRules(), scope=_scope(options), min_trust=TurnSettings().min_trust)
     with Store.open(options.home) as store, bytes_bar("corpus") as show:
-        chats = ServedChats(store=store, rules=rules, gold=read_gold(options.home / GOLD))
+        chats = ServedChats(store=store, rules=rules, gold=gold_of(options.home, store))
         made = build_from_documents(
             options.home, options.name, chats, settings, generator=chats.generator, origins=chats.origins,
             decontaminator=decontaminator, progress=show,

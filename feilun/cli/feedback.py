@@ -34,14 +34,14 @@ def run_feedback_build(options: argparse.Namespace) -> int:
 
     from feilun.config import TurnSettings
     from feilun.feedback import ExamQuestions, LessonRules, build_lessons, read_questions
+    from feilun.feedback.gold import gold_of
     from feilun.store import Store
-    from feilun.turn.steps import GOLD, read_gold
     from feilun.types import Consent
 
     rules = replace(LessonRules(), scope=Consent(options.scope), min_trust=TurnSettings().min_trust)
     protect = ExamQuestions(read_questions(options.protect)) if options.protect else None
     with Store.open(options.home) as store:
-        made = build_lessons(store, options.home, options.name, gold=read_gold(options.home / GOLD), rules=rules, protect=protect)
+        made = build_lessons(store, options.home, options.name, gold=gold_of(options.home, store), rules=rules, protect=protect)
     print((made.path / "report.json").read_text(encoding="utf-8"))
     print(f"lessons/{made.ref}")
     return 0

@@ -13,7 +13,7 @@ from feilun.feedback.opinions import Heard, hear, normalise
 from feilun.feedback.raters import Raters, judge_raters
 from feilun.feedback.signals import SIGNALS, Draft
 from feilun.feedback.terms import within_terms
-from feilun.store import OWNER, CurrentVote, Talk
+from feilun.store import OWNER, CurrentVote, Served, Talk
 from feilun.types import Consent, is_held_out
 
 __all__ = ["LESSON_CONSENT", "Curated", "Lesson", "LessonRules", "WeighedPair", "curate", "may_teach"]
@@ -93,7 +93,7 @@ class _Said:
     events: list[str]
 
 
-def may_teach(said: CurrentVote | Talk, owner_edited: frozenset[str]) -> bool:
+def may_teach(said: CurrentVote | Served | Talk, owner_edited: frozenset[str]) -> bool:
     """The held-out rule: by principal; for the one owner by thread, where a thread that ever held an owner's edit teaches."""
     if said.principal != OWNER:
         return not is_held_out(said.principal)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
-from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, turns
+from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, teach, turns
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.erasures import watch_erasures
@@ -44,6 +44,7 @@ ROUTERS = (
     copywriting.router,
     engines.router,
     turns.router,
+    teach.router,
 )
 
 SERVER_NOTE = "server"
@@ -98,7 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     writers = ThreadPoolExecutor(NUM_WRITERS, "feilun-writer")
     state = app.state.feilun = State(
         home=home, settings=settings, store=store, models=models, writers=writers, lives=Lives(),
-        feedback_rate=Rate(settings.feedback_per_minute), answer_rate=Rate(settings.answers_per_minute),
+        feedback_rate=Rate(settings.feedback_per_minute), answer_rate=Rate(settings.answers_per_minute), preparing=teach.Preparing(),
     )  # fmt: skip
     watches = (models.watch(), watch_drafts(state), watch_erasures(state, app.state))
     watchers = [asyncio.create_task(watch) for watch in watches]
@@ -109,6 +110,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             watcher.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
         await _end_generations(state)
+        await state.preparing.ended()
         await models.close()
         await asyncio.to_thread(writers.shutdown)
         store.close()

@@ -40,7 +40,7 @@ STAGES = ("corpus", "tokenizer", "pretrain", "sft", "exam", "serve", "feedback",
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-VIEWS = ("chat", "copy", "growth")
+VIEWS = ("chat", "learn", "copy", "growth")
 PARTS = ("turn",)
 # The words that the page needs at first; those of other views come with them.
 FIRST_WORDS = ("shell", "chat", *PARTS)

@@ -18,6 +18,7 @@ __all__ = ["State", "state_of"]
 
 if TYPE_CHECKING:
     from feilun.serve.live import Lives
+    from feilun.serve.teach import Preparing
 
 
 class Cancellable(Protocol):
@@ -31,6 +32,7 @@ class State:
     """in_flight: (principal, completion id) -> an event that is set once the completion stands in the store.
 
     writers: threads that wait for commits. lives: the generations that a page may attach to. feedback_rate, answer_rate: of each principal.
+    preparing: the search for questions to teach by.
     """
 
     home: Path
@@ -41,6 +43,7 @@ class State:
     lives: "Lives"
     feedback_rate: Rate
     answer_rate: Rate
+    preparing: "Preparing"
     in_flight: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     generations: set[Cancellable] = field(default_factory=set)
 

@@ -3,9 +3,10 @@
 database.py opens the file and groups commits; schema.py and migrations.py are its shape; one module a noun holds the queries.
 """
 
+from feilun.store.desks import DeskRow, Label
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
 from feilun.store.exposures import Crowd, Harm
-from feilun.store.identity import OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
+from feilun.store.identity import DESK, OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
 from feilun.store.mirrors import BlindPair, Mirror
 from feilun.store.receipts import body_hash, receipt_hash
@@ -49,12 +50,15 @@ from feilun.store.rows import (
     TurnState,
 )
 from feilun.store.store import Store
+from feilun.store.tasks import TEACH, NewTask, Outcome, Served, Task, prompt_key
 
 __all__ = [
+    "DESK",
     "END_STAGES",
     "ENGINE_NAME",
     "EXPIRED",
     "OWNER",
+    "TEACH",
     "Answered",
     "Arm",
     "BlindPair",
@@ -63,6 +67,7 @@ __all__ = [
     "Conflict",
     "Crowd",
     "CurrentVote",
+    "DeskRow",
     "EngineRow",
     "Erasure",
     "EventCounts",
@@ -76,16 +81,20 @@ __all__ = [
     "InvalidFeedback",
     "KeyConflict",
     "KeyRow",
+    "Label",
     "Mirror",
     "NewKey",
+    "NewTask",
     "NotFound",
     "NotYours",
     "OldEvent",
     "OldThread",
+    "Outcome",
     "ReceiptRow",
     "Reply",
     "RolloutMove",
     "RolloutRow",
+    "Served",
     "ShownMessage",
     "Sibling",
     "Standing",
@@ -94,6 +103,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "Talk",
+    "Task",
     "Thread",
     "ThreadRow",
     "TurnRow",
@@ -104,6 +114,7 @@ __all__ = [
     "new_secret",
     "parts_of",
     "principal_of",
+    "prompt_key",
     "receipt_hash",
     "root_address",
     "thread_of",

@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from feilun.store import drafts, kept, mirrors, search
+from feilun.store import drafts, kept, mirrors, search, tasks
 from feilun.store.completions import IN_CHUNK
-from feilun.store.identity import root_address, subject_of, text_of, thread_hash, uuid7
+from feilun.store.identity import DESK, root_address, subject_of, text_of, thread_hash, uuid7
 from feilun.store.rows import EXPIRED, WHOLE, Erasure, NotFound, OldEvent, OldThread
 from feilun.store.schema import choices, completions, erasures, events, messages
 from feilun.store.schema import drafts as drafts_table
@@ -17,6 +17,8 @@ from feilun.store.schema import drafts as drafts_table
 def forget(connection: sa.Connection, principal: str) -> Erasure:
     """Erases what stands under the principal; the answer also names what earlier erasures of it emptied."""
     mine = completions.c.principal == principal
+    _forget_copies(connection, mine, subject_of(principal))
+    tasks.forget_rater(connection, principal)
     _empty(connection, subject_of(principal), WHOLE, mine, events.c.principal == principal, messages.c.principal == principal)
     search.forget(connection, principal)
     drafts.forget(connection, principal)
@@ -31,11 +33,21 @@ def forget_thread(connection: sa.Connection, principal: str, thread_id: str, sub
     root = root_address(principal, thread_id)
     below = sa.select(messages.c.address).where(messages.c.parent == root).cte("below", recursive=True)
     below = below.union_all(sa.select(messages.c.address).join(below, messages.c.parent == below.c.address))
-    about = (events.c.principal == principal) & events.c.target_id.in_(sa.select(completions.c.id).where(mine))
+    _forget_copies(connection, mine, subject or subject_of(principal))
+    # About a task's answers others speak too, and lessons name their events.
+    about = events.c.target_id.in_(sa.select(completions.c.id).where(mine))
     said = messages.c.address.in_(list(connection.execute(sa.select(below)).scalars()))
     _empty(connection, subject or subject_of(principal), thread_hash(principal, thread_id), mine, about, said)
     search.forget(connection, principal, thread_id)
     drafts.forget(connection, principal, thread_id)
+
+
+def _forget_copies(connection: sa.Connection, mine: "Which", subject: str) -> None:
+    """Erase the tasks that were made of these answers' questions, with what was said of them, whoever said it."""
+    for task in tasks.copies_of(connection, connection.execute(sa.select(completions.c.id).where(mine)).scalars().all()):
+        tasks.forget(connection, task)
+        if connection.execute(sa.select(completions.c.id).where(completions.c.thread_id == task, completions.c.principal == DESK)).first():
+            forget_thread(connection, DESK, task, subject)
 
 
 def old_threads(connection: sa.Connection, before: float) -> list[OldThread]:

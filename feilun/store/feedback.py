@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from feilun.store import search
-from feilun.store.identity import credential_of, digest, uuid7
+from feilun.store import search, tasks
+from feilun.store.identity import DESK, credential_of, digest, uuid7
 from feilun.store.rows import (
     KINDS,
     REASONS,
@@ -101,9 +101,10 @@ def record(connection: sa.Connection, requests: Sequence[FeedbackRequest]) -> li
         if key in keyed:
             results.append(_again(request, hashed, *keyed[key]))
             continue
-        about = _own(request, (request.target_id, request.target_index), answers)
+        lent = _lent(connection, request, answers)
+        about = _own(request, (request.target_id, request.target_index), answers, lent)
         if request.kind == "choice" and request.value is not None:
-            _check_siblings(request, about.parent, answers)
+            _check_siblings(request, about.parent, answers, lent)
         if request.supersedes is not None:
             _append(connection, rows)  # it may be one of these
             _check_superseded(connection, request, request.supersedes)
@@ -193,13 +194,21 @@ def body_hash(request: FeedbackRequest) -> str:
     )
 
 
-def _own(request: FeedbackRequest, target: Target, answers: Mapping[Target, About]) -> About:
-    """The answer; the one place that decides whose it is."""
+def _lent(connection: sa.Connection, request: FeedbackRequest, answers: Mapping[Target, About]) -> frozenset[str]:
+    """Answers of a labelling task that this rater was shown: they may be compared, and nothing else."""
+    whole = answers.get((request.target_id, WHOLE))
+    if whole is None or whole.principal != DESK or request.kind != "choice":
+        return frozenset()
+    return tasks.lent(connection, request.principal, [request.target_id])
+
+
+def _own(request: FeedbackRequest, target: Target, answers: Mapping[Target, About], lent: frozenset[str] = frozenset()) -> About:
+    """The answer; the one place that decides whose it is. lent: answers that the rater was shown to judge."""
     completion_id, index = target
     whole = answers.get((completion_id, WHOLE))
-    if whole is None or _is_strangers(whole.principal, request.principal):
+    if whole is None or (completion_id not in lent and _is_strangers(whole.principal, request.principal)):
         raise NotFound(f"no completion {completion_id!r}; the target is the id of an answer from this server")
-    if whole.principal != request.principal:
+    if whole.principal != request.principal and completion_id not in lent:
         raise NotYours(f"completion {completion_id!r} belongs to another user; feedback is given with the credential that asked")
     if index < 0 or target not in answers:
         raise NotFound(f"completion {completion_id!r} has no choice with index {index}")
@@ -211,14 +220,14 @@ def _is_strangers(principal: str, speaker: str) -> bool:
     return credential_of(principal) != credential_of(speaker)
 
 
-def _check_siblings(request: FeedbackRequest, parent: str, answers: Mapping[Target, About]) -> None:
+def _check_siblings(request: FeedbackRequest, parent: str, answers: Mapping[Target, About], lent: frozenset[str]) -> None:
     seen = {(request.target_id, request.target_index)}
     for item in request.value["over"]:
         other = (item["id"], item["index"])
         if other in seen:
             raise InvalidFeedback(f"choice names {other[0]!r} index {other[1]} twice; each answer stands once, the winner only in target")
         seen.add(other)
-        if _own(request, other, answers).parent != parent:
+        if _own(request, other, answers, lent).parent != parent:
             raise InvalidFeedback(f"choice compares answers to different messages ({other[0]!r}); only siblings can be compared")
 
 

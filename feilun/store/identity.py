@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 OWNER = "owner"
+DESK = "desk"  # under whom questions stand that others judge; no credential bears this name
 
 _clock_lock = threading.Lock()
 _last_tick = 0

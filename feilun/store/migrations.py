@@ -121,6 +121,18 @@ CREATE TABLE withheld (event_id TEXT NOT NULL PRIMARY KEY, rollout_id TEXT NOT N
 CREATE INDEX withheld_rollout ON withheld (rollout_id)
 """
 
+DESKS = """
+CREATE TABLE desks (name TEXT NOT NULL PRIMARY KEY, settings {json} NOT NULL, opened {double} NOT NULL, closed {double});
+CREATE TABLE tasks (
+    id TEXT NOT NULL PRIMARY KEY, desk TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT NOT NULL, left_id TEXT NOT NULL,
+    right_id TEXT NOT NULL, why {json} NOT NULL, gold TEXT, at {double} NOT NULL);
+CREATE INDEX tasks_desk ON tasks (desk);
+CREATE INDEX tasks_source ON tasks (source);
+CREATE TABLE assignments (
+    task TEXT NOT NULL, principal TEXT NOT NULL, swapped INTEGER NOT NULL, at {double} NOT NULL, PRIMARY KEY (task, principal));
+CREATE INDEX assignments_principal ON assignments (principal)
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -158,7 +170,11 @@ def rollouts(connection: sa.Connection) -> None:
     run_script(connection, ROLLOUTS)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept, rollouts)
+def desks(connection: sa.Connection) -> None:
+    run_script(connection, DESKS)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept, rollouts, desks)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

@@ -265,6 +265,42 @@ withheld = sa.Table(
     sa.Index("withheld_rollout", "rollout_id"),
 )
 
+# A labelling desk, its tasks, and who was shown which. Words stand in `messages` alone; `source` is the answer whose question it is.
+desks = sa.Table(
+    "desks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("settings", sa.JSON, nullable=False),
+    sa.Column("opened", sa.Double, nullable=False),
+    sa.Column("closed", sa.Double),
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("desk", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("prompt", sa.Text, nullable=False),
+    sa.Column("left_id", sa.Text, nullable=False),
+    sa.Column("right_id", sa.Text, nullable=False),
+    sa.Column("why", sa.JSON, nullable=False),
+    sa.Column("gold", sa.Text),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("tasks_desk", "desk"),
+    sa.Index("tasks_source", "source"),
+)
+
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("swapped", sa.Integer, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Index("assignments_principal", "principal"),
+)
+
 # The full-text table that migrations.py makes; search.py says what stands in it. No `metadata`: it is not made by a common CREATE TABLE.
 passages = sa.table("passages", *(sa.column(name) for name in ("rowid", "words", "who", "address", "thread_id", "event_id", "at")))
 

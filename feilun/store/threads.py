@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from feilun.store import search
 from feilun.store.completions import IN_CHUNK
-from feilun.store.identity import address_of, root_address, text_of
+from feilun.store.identity import DESK, address_of, root_address, text_of
 from feilun.store.rows import Answered, Hit, ShownMessage, Standing, Talk, Thread, ThreadRow
 from feilun.store.schema import choices, completions, events, messages, vote_spans
 from feilun.store.votes import NARROWEST_FIRST, stands_now
@@ -44,7 +44,9 @@ def listed(connection: sa.Connection, principal: str, limit: int, before: float 
 def talks(connection: sa.Connection) -> list[Talk]:
     """Every conversation of everybody, in an order that does not change."""
     about = completions.c
-    wanted = sa.select(about.principal, about.thread_id, about.id, about.parent, about.consent).where(about.erased == 0)
+    wanted = sa.select(about.principal, about.thread_id, about.id, about.parent, about.consent).where(
+        about.erased == 0, about.principal != DESK
+    )
     found: dict[tuple[str, str], tuple[list[str], dict[str, Consent]]] = {}
     for row in connection.execute(wanted.order_by(about.principal, about.thread_id, about.started, about.id)):
         ids, consents = found.setdefault((row.principal, row.thread_id), ([], {}))

@@ -28,11 +28,11 @@ def current(connection: sa.Connection, upto_seq: int | None, principal: str | No
     tree = nodes(
         connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *(spoken.address for spoken in siblings.values())]
     )
-    private = _asked_privately(connection)
+    private = asked_privately(connection)
     return [_vote(row, tree, siblings, private) for row in rows]
 
 
-def _asked_privately(connection: sa.Connection) -> frozenset[str]:
+def asked_privately(connection: sa.Connection) -> frozenset[str]:
     """Addresses of questions whose answer was only to serve: nothing that has one among its messages may do more."""
     only_to_serve = (completions.c.consent == str(Consent.SERVE)) & (completions.c.erased == 0)
     return frozenset(connection.execute(sa.select(completions.c.parent).where(only_to_serve)).scalars())
@@ -85,12 +85,16 @@ def _vote(row: sa.RowMapping, tree: Mapping[str, Node], siblings: Mapping[tuple[
 
 def _consent_of(row: sa.RowMapping, tree: Mapping[str, Node], private: frozenset[str]) -> Consent:
     """Of the answer; where a message before it was said in private, no more than to serve."""
-    address = row["parent"]
+    return Consent.SERVE if said_privately(row["parent"], tree, private) else Consent(row["completion_consent"])
+
+
+def said_privately(address: str, tree: Mapping[str, Node], private: frozenset[str]) -> bool:
+    """Whether a message on the way to `address` was asked only to be served."""
     while private and (node := tree.get(address)) is not None:
         if address in private:
-            return Consent.SERVE
+            return True
         address = node.parent
-    return Consent(row["completion_consent"])
+    return False
 
 
 def _sibling(key: tuple[str, int], tree: Mapping[str, Node], spoken: Spoken) -> Sibling:

@@ -14,6 +14,7 @@ from typing import Any
 
 from feilun.artifacts import Artifact, draft, find, read_rows, write_json
 from feilun.config import TurnSettings, rebuild
+from feilun.feedback.gold import gold_of
 from feilun.feedback.opinions import normalise
 from feilun.feedback.owner import TAUGHT
 from feilun.store import Conflict, Store, StoreError, TurnRow, body_hash
@@ -34,7 +35,6 @@ STEPS = ("collect", "curate", "train", "exam", "gate", "promote")
 BAD_INPUT = "bad input: "
 NOTE = "turn"
 NOTE_SECONDS = 0.5
-GOLD = "gold.jsonl"
 NO_COUNT = {"cpu_seconds"}
 
 
@@ -197,7 +197,7 @@ def _collect(job: Job) -> dict[str, Any]:
 def _curate(job: Job) -> dict[str, Any]:
     """All lessons up to the cut; each turn learns from the whole history. An owner's turn also counts the owner's own."""
     lessons = job.rooms.build_lessons(
-        job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=read_gold(job.home / GOLD), settings=job.settings,
+        job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=gold_of(job.home, job.store), settings=job.settings,
         protect=protector(job.settings.protect),
     )  # fmt: skip
     output = {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
@@ -347,16 +347,6 @@ class _Reporter:
             self._last = time.monotonic()
             row = {"turn": self._turn_id, "step": "train", "done": progress.step, "total": progress.num_steps}
             self._store.note(NOTE, {**row, "eta_seconds": progress.eta_seconds})
-
-
-def read_gold(path: Path) -> dict[str, tuple[str, ...]] | None:
-    """Gold questions, prompt -> accepted answers; None where the home has none."""
-    if not path.exists():
-        return None
-    try:
-        return {str(row["prompt"]): tuple(str(a) for a in row["answers"]) for row in read_rows(path)}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f'{path}: {type(error).__name__}: {error}; each line must be {{"prompt": "...", "answers": ["..."]}}') from error
 
 
 def _num_lines(path: Path) -> int:

@@ -15,6 +15,7 @@ from serve_house import House, open_house, wait_for
 
 from browser.axe import axe_script, findings
 from browser.house import CHINESE_PHONE, USUAL, Visitors, ask, enter, first_page, say
+from browser.test_learn import add_task
 from feilun.store import EngineRow
 
 LOOKS = pytest.mark.parametrize("look", [USUAL, CHINESE_PHONE], ids=["en-light-wide", "zh-dark-phone"])
@@ -219,6 +220,13 @@ def test_conversations_dialogs_and_ads(visitors, house, elsewhere, script, look)
         page.locator(".engine [data-t=engine_remove]").click()
         eyes.check("an engine that is removed", page)
         page.keyboard.press("Escape")
+        add_task(house, f"{look['locale']} or not?", "yes", "no")
+        open_view(page, "learn")
+        page.wait_for_selector(".judge .side")
+        eyes.check("a question to judge", page)
+        page.keyboard.press("1")
+        page.wait_for_selector(".judge .side.won")
+        eyes.check("a judgement", page)
         open_view(page, "copy")
         page.wait_for_selector(".brief button[type=submit]:enabled")
         eyes.check("a brief", page)

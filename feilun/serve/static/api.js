@@ -88,11 +88,11 @@ function parse(frame) {
 export const newKey = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 /** One signal, whole or not at all: what the network loses is sent again under the same key, and counts once. */
-export async function signal(feedback) {
+export async function signal(feedback, path = "/v1/feedback") {
   const key = newKey();
   for (let left = 3, wait = FIRST_WAIT_MS; ; left--, wait *= 2) {
     try {
-      return await api("POST", "/v1/feedback", feedback, { "Idempotency-Key": key });
+      return await api("POST", path, feedback, { "Idempotency-Key": key });
     } catch (error) {
       if (!left || (error.status !== 0 && error.status !== 503)) throw error;
       await pause(wait);

@@ -4,7 +4,7 @@ import { shortModel, targetOf } from "./answer.js";
 import { Blocks } from "./blocks.js";
 import { element, say } from "./dom.js";
 
-const VOTES = [["1", "vote_first"], ["2", "vote_second"], ["=", "vote_tie"], ["0", "vote_bad"]];
+export const VOTES = [["1", "vote_first"], ["2", "vote_second"], ["=", "vote_tie"], ["0", "vote_bad"]];
 
 const modelOf = (message) => message.answer?.model ?? message.live?.model;
 

@@ -1,0 +1,256 @@
+"""Questions of the traffic that other people judge: two answers each, side by side, and who was shown them in which order.
+
+The question and both answers stand once, as completions of DESK in a thread of their own, so that a judgement is an ordinary choice
+between siblings. `source` is the answer whose question it is: what erases that, erases this (erasure.py).
+"""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from feilun.store import completions as answers
+from feilun.store.completions import chain, nodes
+from feilun.store.identity import DESK, digest, text_of, uuid7
+from feilun.store.rows import CompletionRecord, NotFound
+from feilun.store.schema import assignments, choices, completions, events, tasks
+from feilun.store.votes import asked_privately, said_privately
+from feilun.types import Consent, Decision
+
+TEACH = ""  # the owner's own desk, which is always open
+LEASE_SECONDS = 600.0
+PROMPT_CHARS = 16
+
+Outcome = Literal["left", "right", "tie", "both_bad"]
+OUTCOMES: tuple[Outcome, ...] = ("left", "right", "tie", "both_bad")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A question of the traffic that may be shown: it was asked with consent, and no message before it in private."""
+
+    completion_id: str
+    principal: str
+    thread_id: str
+    consent: Consent
+    messages: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """left, right: (model, text) of two answers to `messages`. why: the figures by which it was chosen."""
+
+    source: str
+    consent: Consent
+    messages: tuple[Mapping[str, str], ...]
+    left: tuple[str, str]
+    right: tuple[str, str]
+    why: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as one rater sees it. swapped: the right answer was shown first. gold: the side that its owner knows to be better."""
+
+    id: str
+    desk: str
+    messages: tuple[Mapping[str, str], ...]
+    left_id: str
+    right_id: str
+    left: str
+    right: str
+    models: tuple[str, str]
+    gold: Outcome | None
+    swapped: bool
+    at: float
+
+    def choice(self, outcome: Outcome) -> tuple[str, dict[str, Any]]:
+        """(target, value) of the event that says so: the winner, else the first shown."""
+        shown = (self.right_id, self.left_id) if self.swapped else (self.left_id, self.right_id)
+        if outcome in ("left", "right"):
+            shown = (self.left_id, self.right_id) if outcome == "left" else (self.right_id, self.left_id)
+        return shown[0], {"over": [{"id": shown[1], "index": 0}], "outcome": "win" if outcome in ("left", "right") else outcome}
+
+
+# --- what may be asked
+
+
+def served(connection: sa.Connection, limit: int) -> list[Served]:
+    """The newest questions that were asked with consent, each with its newest answer; DESK's own are none."""
+    about = completions.c
+    wanted = sa.select(about.id, about.principal, about.thread_id, about.consent, about.parent)
+    wanted = wanted.where(about.erased == 0, about.principal != DESK, about.consent != str(Consent.SERVE))
+    rows = connection.execute(wanted.order_by(about.finished.desc(), about.id.desc()).limit(limit)).all()
+    tree, private = nodes(connection, [row.parent for row in rows]), asked_privately(connection)
+    newest: dict[str, Served] = {}
+    for row in rows:
+        if row.parent not in newest and not said_privately(row.parent, tree, private):
+            found = tuple(chain(tree, row.parent))
+            newest[row.parent] = Served(
+                completion_id=row.id, principal=row.principal, thread_id=row.thread_id, consent=Consent(row.consent), messages=found
+            )
+    return list(newest.values())
+
+
+def prompt_key(messages: Iterable[Mapping[str, str]]) -> str:
+    """Under which a question is known to have been asked before."""
+    return digest("task", [(message["role"], " ".join(message["content"].split()).casefold()) for message in messages])[:PROMPT_CHARS]
+
+
+def known_prompts(connection: sa.Connection, desk: str) -> frozenset[str]:
+    return frozenset(connection.execute(sa.select(tasks.c.prompt).where(tasks.c.desk == desk)).scalars())
+
+
+def add(connection: sa.Connection, desk: str, given: Sequence[NewTask]) -> int:
+    """Store the tasks whose question the desk has not and whose source still stands; how many they were."""
+    known, added = set(known_prompts(connection, desk)), 0
+    for task in given:
+        key = prompt_key(task.messages)
+        standing = sa.select(completions.c.id).where(completions.c.id == task.source, completions.c.erased == 0)
+        if key in known or connection.execute(standing).first() is None:
+            continue
+        known.add(key)
+        added += 1
+        name, now = uuid7(), time.time()
+        ids = []
+        for model, text in (task.left, task.right):
+            ids.append(f"chatcmpl-{uuid7()}")
+            choice = {"index": 0, "text": text, "finish_reason": "stop", "num_tokens": 0}
+            answers.record(
+                connection,
+                CompletionRecord(
+                    id=ids[-1], principal=DESK, model=model, thread_id=name, messages=[dict(message) for message in task.messages],
+                    choices=[choice], decision=Decision(engine="native", model=model), consent=task.consent, started=now, finished=now,
+                ),
+            )  # fmt: skip
+        row = {"id": name, "desk": desk, "source": task.source, "prompt": key, "left_id": ids[0], "right_id": ids[1]}
+        connection.execute(tasks.insert().values({**row, "why": task.why, "gold": None, "at": now}))
+    return added
+
+
+# --- who judges what
+
+
+def assign(connection: sa.Connection, desk: str, principal: str, overlap: int, gold_share: float) -> Task | None:
+    """The task that this rater shall judge now: the one that waits, else a fresh one, of which some are gold; None when there is none.
+
+    overlap: so many raters judge a task, of whom those who were shown it lately count before they have spoken. Gold is for everybody.
+    """
+    rows = {row.id: row for row in standing(connection, desk)}
+    said = _said(connection, desk)
+    shown = connection.execute(assignments.select().where(assignments.c.task.in_(sa.select(tasks.c.id).where(tasks.c.desk == desk)))).all()
+    mine = {row.task for row in shown if row.principal == principal}
+    done = {task for task, who in said if who == principal}
+    waiting = sorted((mine & rows.keys()) - done)
+    if waiting:
+        connection.execute(assignments.update().where(_of(waiting[0], principal)).values(at=time.time()))
+        return find(connection, waiting[0], principal)
+    busy = {(row.task, row.principal) for row in shown if row.at > time.time() - LEASE_SECONDS}
+    taken = Counter(task for task, _ in {*said, *busy})
+    fresh = [row for row in rows.values() if row.id not in mine]
+    gold = [row for row in fresh if row.gold is not None]
+    plain = [row for row in fresh if row.gold is None and taken[row.id] < overlap]
+    # Which of a rater's tasks are gold follows no beat that could be learnt.
+    chosen = gold if gold and (not plain or secrets.randbelow(1_000_000) < gold_share * 1_000_000) else plain
+    if not chosen:
+        return None
+    # What somebody has begun is finished first, so that agreement is known early.
+    task = min(chosen, key=lambda row: (-taken[row.id] if row.gold is None else 0, row.id)).id
+    connection.execute(assignments.insert().values(task=task, principal=principal, swapped=secrets.randbits(1), at=time.time()))
+    return find(connection, task, principal)
+
+
+def find(connection: sa.Connection, task: str, principal: str) -> Task:
+    """Raises NotFound for a task that this rater was not shown, or whose question was erased."""
+    row = connection.execute(sa.select(tasks, assignments.c.swapped, assignments.c.at.label("shown")).join(
+        assignments, assignments.c.task == tasks.c.id).where(_of(task, principal))).first()  # fmt: skip
+    sides = sides_of(connection, [row]) if row is not None else {}
+    if row is None or row.left_id not in sides or row.right_id not in sides:
+        raise NotFound(f"no task {task!r}")
+    left, right = sides[row.left_id], sides[row.right_id]
+    return Task(
+        id=row.id, desk=row.desk, messages=left.messages, left_id=row.left_id, right_id=row.right_id, left=left.text, right=right.text,
+        models=(left.model, right.model), gold=row.gold, swapped=bool(row.swapped), at=row.shown,
+    )  # fmt: skip
+
+
+class Side(NamedTuple):
+    model: str
+    messages: tuple[Mapping[str, str], ...]
+    text: str
+
+
+def sides_of(connection: sa.Connection, rows: Sequence[Any]) -> dict[str, Side]:
+    ids = [found for row in rows for found in (row.left_id, row.right_id)]
+    wanted = sa.select(completions.c.id, completions.c.model, completions.c.parent, choices.c.address)
+    wanted = wanted.join(choices, choices.c.completion_id == completions.c.id).where(completions.c.id.in_(ids), completions.c.erased == 0)
+    found = connection.execute(wanted).all()
+    tree = nodes(connection, [row.address for row in found])
+    return {row.id: Side(row.model, tuple(chain(tree, row.parent)), text_of(tree[row.address].parts)) for row in found}
+
+
+class Waiting(NamedTuple):
+    """A task that nobody has judged yet."""
+
+    id: str
+    question: str
+    why: dict[str, Any]
+
+
+def waiting(connection: sa.Connection, desk: str) -> list[Waiting]:
+    """Those that promise most first."""
+    said = {task for task, _ in _said(connection, desk)}
+    rows = [row for row in standing(connection, desk) if row.id not in said]
+    sides = sides_of(connection, rows)
+    found = [Waiting(row.id, sides[row.left_id].messages[-1]["content"], row.why) for row in rows]
+    return sorted(found, key=lambda task: (-sum(task.why.values()), task.id))
+
+
+def _of(task: str, principal: str) -> sa.ColumnElement[bool]:
+    return (assignments.c.task == task) & (assignments.c.principal == principal)
+
+
+def standing(connection: sa.Connection, desk: str) -> Sequence[Any]:
+    wanted = tasks.select().join(completions, completions.c.id == tasks.c.left_id)
+    return connection.execute(wanted.where(tasks.c.desk == desk, completions.c.erased == 0).order_by(tasks.c.id)).all()
+
+
+def _said(connection: sa.Connection, desk: str) -> set[tuple[str, str]]:
+    """(task, rater) of every judgement, also of those taken back: nobody is asked twice."""
+    about = events.c.target_id.in_([tasks.c.left_id, tasks.c.right_id])
+    wanted = (
+        sa.select(tasks.c.id, events.c.principal)
+        .join(events, about)
+        .where(tasks.c.desk == desk, events.c.kind == "choice", events.c.erased == 0)
+    )
+    return {(row.id, row.principal) for row in connection.execute(wanted)}
+
+
+def lent(connection: sa.Connection, principal: str, completion_ids: Collection[str]) -> frozenset[str]:
+    """Those of these answers that stand in a task which this rater was shown."""
+    either = tasks.c.left_id.in_(completion_ids) | tasks.c.right_id.in_(completion_ids)
+    wanted = sa.select(tasks.c.left_id, tasks.c.right_id).join(assignments, assignments.c.task == tasks.c.id)
+    rows = connection.execute(wanted.where(either, assignments.c.principal == principal))
+    return frozenset(found for row in rows for found in row)
+
+
+# --- forgetting
+
+
+def copies_of(connection: sa.Connection, completion_ids: Iterable[str]) -> list[str]:
+    """The tasks whose question is that of one of these answers."""
+    named = set(completion_ids)
+    return [row.id for row in connection.execute(sa.select(tasks.c.id, tasks.c.source)) if row.source in named]
+
+
+def forget(connection: sa.Connection, task: str) -> None:
+    """What names the question goes; that there was a task stays."""
+    connection.execute(tasks.update().where(tasks.c.id == task).values(prompt=f"erased:{task}", why={}, gold=None))
+
+
+def forget_rater(connection: sa.Connection, principal: str) -> None:
+    connection.execute(assignments.delete().where(assignments.c.principal == principal))
