@@ -43,8 +43,7 @@ class Signatures(NamedTuple):
         )
 
     def put(self, rows: NDArray[np.uint32], others: "Signatures") -> None:
-        for mine, theirs in zip(self, others, strict=True):
-            mine[rows] = theirs
+        self.is_signed[rows], self.bands[rows], self.sketch[rows] = others
 
     def columns(self) -> list[pl.Series]:
         bands = [pl.Series(name, self.bands[:, number]) for number, name in enumerate(BAND_COLUMNS)]
