@@ -38,7 +38,7 @@ ROW_SCHEMA = dict.fromkeys(Row._fields, pl.String)
 
 
 class Washed(NamedTuple):
-    """Texts: `BLOCK_SCHEMA`. Marks, row for row: reason, digest, num_chars, quality and the signature."""
+    """Texts: `BLOCK_SCHEMA`. Marks, row for row: reason, digest, size, quality and the signature."""
 
     texts: pl.DataFrame
     marks: pl.DataFrame
@@ -86,7 +86,7 @@ def _quality(texts: pl.Series, langs: pl.Series, scorer: Scorer | None) -> pl.Se
 
 
 def _marks(block: pl.DataFrame, signatures: Signatures | None) -> pl.DataFrame:
-    marks = block.select("reason", "digest", "quality", num_chars=pl.col("text").str.len_chars())
+    marks = block.select("reason", "digest", "quality", num_chars=pl.col("text").str.len_chars(), num_bytes=pl.col("text").str.len_bytes())
     return marks.with_columns(signatures.columns() if signatures else pl.lit(False).alias("is_signed"))
 
 
@@ -114,7 +114,8 @@ def washed_blocks(rows: Iterable[Row], settings: CorpusSettings, scorer: Scorer 
 
 def write_block(block: Washed, path: Path) -> None:
     """`path` is the place of the block without a suffix."""
-    block.texts.write_ipc(texts_of(path), compression="lz4")
+    # Uncompressed: it is read again soon, and not kept.
+    block.texts.write_ipc(texts_of(path), compression="uncompressed")
     block.marks.write_ipc(marks_of(path), compression="uncompressed")
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,58 +20,25 @@ import polars as pl
 from feilun.artifacts import Artifact, draft, find, write_json
 from feilun.config import CorpusSettings
 from feilun.corpus.blocks import marks_of, texts_of, washed_blocks, write_block
-from feilun.corpus.decide import Protect, decide
+from feilun.corpus.decide import Decisions, Protect, decide
 from feilun.corpus.decontaminate import Decontaminator, without_protected
-from feilun.corpus.dedup import in_validation
 from feilun.corpus.licences import named_policy
 from feilun.corpus.minhash import algorithm
-from feilun.corpus.pool import group_sources, wash_shards
+from feilun.corpus.pool import ALONE, Team, group_sources, team, wash_shards
 from feilun.corpus.readers import HEAD_CHARS, Row
 from feilun.corpus.redact import check_kinds
 from feilun.corpus.registry import Registry
 from feilun.corpus.scorer import Scorer, load_scorer
-from feilun.corpus.shards import DOCUMENT_COLUMNS, DROPPED, DROPPED_COLUMNS, EDITS, EDITS_SCHEMA, PARTS, WEIGHT_COLUMNS, ShardWriter
 from feilun.corpus.shelf import WashedSource, open_shelf, settings_of_content
 from feilun.corpus.sources import Source, find_sources
 from feilun.corpus.tally import Tally
+from feilun.corpus.writing import done, plan_writing
 from feilun.types import Document, UserError
 
 __all__ = ["build_corpus", "build_from_documents"]
 
 Progress = Callable[[int, int], None]
 ENGINES = ("local", "ray")
-
-
-@dataclass(slots=True)
-class Keeper:
-    """Writes what stays and what was dropped, and counts both."""
-
-    folder: Path
-    settings: CorpusSettings
-    tally: Tally = field(default_factory=Tally)
-    writers: dict[str, ShardWriter] = field(init=False)
-
-    def __post_init__(self) -> None:
-        size = self.settings.shard_bytes
-        documents, dropped = (dict.fromkeys(columns, pl.String()) for columns in (DOCUMENT_COLUMNS, DROPPED_COLUMNS))
-        self.writers = {part: ShardWriter(self.folder, part, documents | WEIGHT_COLUMNS, ("text",), size) for part in PARTS}
-        self.writers[DROPPED] = ShardWriter(self.folder, DROPPED, dropped, ("head",), size)
-        self.writers[EDITS] = ShardWriter(self.folder, EDITS, EDITS_SCHEMA, ("id", "rule", "encoding", "before", "after"), size)
-
-    def add(self, block: pl.DataFrame) -> None:
-        is_kept = block["reason"].is_null()
-        dropped, kept = block.filter(~is_kept), block.filter(is_kept)
-        is_validation = in_validation(kept["digest"], self.settings.validation_fraction)
-        kept = kept.with_columns(part=pl.when(is_validation).then(pl.lit(PARTS[1])).otherwise(pl.lit(PARTS[0])))
-        self.tally.add(kept, dropped)
-        self.writers[DROPPED].add(dropped.with_columns(head=pl.col("text").str.slice(0, HEAD_CHARS)))
-        self.writers[EDITS].add(kept.select("id", "digest", "encoding", "edits").drop_nulls("edits").explode("edits").unnest("edits"))
-        for part in PARTS:
-            self.writers[part].add(kept.filter(pl.col("part") == part))
-
-    def close(self) -> None:
-        for writer in self.writers.values():
-            writer.close()
 
 
 def build_corpus(
@@ -95,16 +62,20 @@ def build_corpus(
     clock = Clock()
     recipe: dict[str, Any] = {}
     # The draft reads the recipe when its block ends; the input hashes are known only by then.
-    with open_shelf(home, name) as shelf, draft(home, "corpus", name, parents=scorers, recipe=recipe) as work:
-        washed, blocks = _wash_all(sources, settings, shelf, progress)
+    with (
+        open_shelf(home, name) as shelf,
+        draft(home, "corpus", name, parents=scorers, recipe=recipe) as work,
+        team(settings, sources) as workers,
+    ):
+        washed, blocks = _wash_all(sources, settings, shelf, workers, progress)
         registry.check({w.name: w.sha256 for w in washed})
-        keeper = _keep(work.path, settings, blocks, protect, decontaminator)
+        tally = _keep(work.path, settings, blocks, workers, protect, decontaminator)
         inputs = [{"name": w.name, "sha256": w.sha256, "bytes": w.num_bytes, "rows": w.num_rows} for w in washed]
         recipe |= _origins(registry, washed, decontaminator)
         recipe |= _recipe(settings) | {"inputs": [{"name": i["name"], "sha256": i["sha256"]} for i in inputs]}
         skipped = [skip._asdict() for skip in found.skipped]
         work.counts = (
-            _finish(keeper, {"inputs": inputs, "skipped": skipped})
+            _finish(work.path, tally, {"inputs": inputs, "skipped": skipped})
             | clock.read()
             | {"workers": settings.workers, "engine": settings.engine}
         )
@@ -133,11 +104,11 @@ def build_from_documents(
         digest = hashlib.sha256()
         with tempfile.TemporaryDirectory(prefix=".parts.", dir=work.path) as parts:
             blocks = _wash_documents(_rows_of(documents, digest), settings, scorer, Path(parts), progress)
-            keeper = _keep(work.path, settings, blocks, protect, decontaminator)
+            tally = _keep(work.path, settings, blocks, ALONE, protect, decontaminator)
         recipe["inputs"] = inputs = [{"name": name, "sha256": digest.hexdigest()}]
         recipe |= {"protected": decontaminator.to_json()} if decontaminator else {}
         recipe |= {"origins": _sha256_of(origins)} if origins else {}
-        work.counts = _finish(keeper, {"inputs": inputs, "skipped": []}) | clock.read() | dict(origins or {})
+        work.counts = _finish(work.path, tally, {"inputs": inputs, "skipped": []}) | clock.read() | dict(origins or {})
     return _published(work.artifact)
 
 
@@ -180,12 +151,12 @@ def _recipe(settings: CorpusSettings) -> dict[str, Any]:
 
 
 def _wash_all(
-    sources: Sequence[Source], settings: CorpusSettings, shelf: Path, progress: Progress | None
+    sources: Sequence[Source], settings: CorpusSettings, shelf: Path, workers: Team, progress: Progress | None
 ) -> tuple[list[WashedSource], list[Path]]:
     washed: list[WashedSource] = []
     blocks: list[Path] = []
     total_bytes, done_bytes = sum(source.num_bytes for source in sources), 0
-    with closing(wash_shards(group_sources(sources), settings, shelf)) as shards:
+    with closing(wash_shards(group_sources(sources), settings, shelf, workers)) as shards:
         for shard in shards:
             washed += shard.sources
             blocks += shard.blocks
@@ -231,20 +202,35 @@ def _origins(registry: Registry, washed: Sequence[WashedSource], decontaminator:
 
 
 def _keep(
-    folder: Path, settings: CorpusSettings, blocks: Sequence[Path], protect: Protect | None, decontaminator: Decontaminator | None
-) -> Keeper:
-    """Decide over all blocks, then write them one after the other."""
+    folder: Path, settings: CorpusSettings, blocks: Sequence[Path], workers: Team, protect: Protect | None,
+    decontaminator: Decontaminator | None,
+) -> Tally:  # fmt: skip
+    """Decide over all blocks, then write what stays and what does not; what was written, counted."""
     texts = [texts_of(block) for block in blocks]
     decisions = decide(texts, [marks_of(block) for block in blocks], settings, protect)
-    keeper = Keeper(folder, settings)
-    start = 0
-    for path in texts:
-        block = pl.read_ipc(path)
-        decided = decisions.of_block(block, start)
-        keeper.add(without_protected(decided, decontaminator, settings) if decontaminator else decided)
-        start += len(block)
-    keeper.close()
-    return keeper
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix=".cut.", dir=folder) as cut:
+        if decontaminator is not None:
+            texts = _cleared(texts, decisions, decontaminator, settings, Path(cut))
+        for written in workers.run(done, plan_writing(folder, texts, decisions, settings)):
+            tally.merge(written)
+    return tally
+
+
+def _cleared(
+    texts: Sequence[Path], decisions: Decisions, decontaminator: Decontaminator, settings: CorpusSettings, folder: Path
+) -> list[Path]:
+    """The blocks without protected texts: what must go is decided, and a block that lost lines is written anew into `folder`."""
+    made = []
+    for number, path in enumerate(texts):
+        block = decisions.of_block(pl.read_ipc(path), number)
+        cleared = without_protected(block, decontaminator, settings)
+        decisions.take(cleared, number)
+        made.append(path)
+        if (cleared["digest"] != block["digest"]).any():
+            made[-1] = folder / f"{number:06d}.ipc"
+            cleared.write_ipc(made[-1], compression="uncompressed")
+    return made
 
 
 class Clock:
@@ -262,11 +248,11 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _finish(keeper: Keeper, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _finish(folder: Path, tally: Tally, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """stats.json, and the counts for the manifest. Nothing kept is an error: no stage can use an empty corpus."""
-    stats = keeper.tally.to_json() | dict(inputs)
+    stats = tally.to_json() | dict(inputs)
     if not stats["documents"]["kept"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in stats["dropped"].items()) or "no document in the input"
         raise UserError(f"no document is left of {stats['documents']['read']}; dropped: {reasons}; lower min_chars or give other text")
-    write_json(keeper.folder / "stats.json", stats)
+    write_json(folder / "stats.json", stats)
     return {"documents": stats["documents"], "bytes": stats["bytes"], "dropped": stats["dropped"]}

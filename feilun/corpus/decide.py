@@ -18,13 +18,19 @@ Protect = Callable[[str], str | None]
 
 @dataclass(slots=True)
 class Decisions:
-    """One entry a document: the number of its reason in `reasons` (0 = it stays), and how many documents it stands for."""
+    """One entry a document: the number of its reason in `reasons` (0 = it stays), and how many documents it stands for.
+
+    starts: where each block begins, and the end of the last. digests, num_bytes: of the texts.
+    """
 
     codes: NDArray[np.int16]
     cluster_size: NDArray[np.int64]
     reasons: list[str | None]
+    starts: NDArray[np.int64]
+    digests: pl.Series
+    num_bytes: NDArray[np.int64]
 
-    def code(self, reason: str) -> int:
+    def code(self, reason: str | None) -> int:
         if reason not in self.reasons:
             self.reasons.append(reason)
         return self.reasons.index(reason)
@@ -36,18 +42,25 @@ class Decisions:
         kept: NDArray[np.bool_] = self.codes == 0
         return kept
 
-    def of_block(self, block: pl.DataFrame, start: int) -> pl.DataFrame:
-        """The block with its final reasons and cluster sizes."""
-        piece = slice(start, start + len(block))
-        reasons = pl.Series(self.reasons, dtype=pl.String).gather(self.codes[piece].astype(np.int64))
-        return block.with_columns(reason=reasons, cluster_size=pl.Series(self.cluster_size[piece], dtype=pl.UInt32))
+    def of_block(self, block: pl.DataFrame, number: int) -> pl.DataFrame:
+        """The block with what was decided for its reasons."""
+        codes = self.codes[self.starts[number] : self.starts[number + 1]]
+        return block.with_columns(reason=pl.Series(self.reasons, dtype=pl.String).gather(codes.astype(np.int64)))
+
+    def take(self, block: pl.DataFrame, number: int) -> None:
+        """The reasons, digests and sizes of a block that was changed after washing."""
+        piece = slice(self.starts[number], self.starts[number + 1])
+        self.codes[piece] = [self.code(reason) for reason in block["reason"]]
+        self.num_bytes[piece] = block["text"].str.len_bytes().to_numpy()
+        self.digests = self.digests.scatter(np.arange(piece.start, piece.stop), block["digest"])
 
 
 def decide(texts: Sequence[Path], marks: Sequence[Path], settings: CorpusSettings, protect: Protect | None) -> Decisions:
     """In this order: what washing dropped, exact copies, what `protect` names, near copies of what is left."""
-    frames = [pl.read_ipc(path, columns=["reason", "digest", "quality", "num_chars"]) for path in marks]
-    table = pl.concat(frames) if frames else pl.DataFrame(schema={"reason": pl.String, "digest": pl.Binary})
-    made = _washed_reasons(table["reason"])
+    frames = [pl.read_ipc(path, columns=["reason", "digest", "quality", "num_chars", "num_bytes"]) for path in marks]
+    table = pl.concat(frames) if frames else pl.DataFrame(schema={"reason": pl.String, "digest": pl.Binary, "num_bytes": pl.Int64})
+    starts = np.cumsum([0, *map(len, frames)])
+    made = _washed(table, starts)
     if not len(table):
         return made
     copies = exact_copies(table["digest"], made.is_kept())
@@ -60,10 +73,12 @@ def decide(texts: Sequence[Path], marks: Sequence[Path], settings: CorpusSetting
     return made
 
 
-def _washed_reasons(reasons: pl.Series) -> Decisions:
-    names: list[str | None] = [None, *sorted(reasons.drop_nulls().unique().to_list())]
-    coded = reasons.replace_strict(names[1:], list(range(1, len(names))), default=0, return_dtype=pl.Int16)
-    return Decisions(coded.to_numpy().copy(), np.ones(len(reasons), dtype=np.int64), names)
+def _washed(table: pl.DataFrame, starts: NDArray[np.int64]) -> Decisions:
+    """What washing decided."""
+    names: list[str | None] = [None, *sorted(table["reason"].drop_nulls().unique().to_list())]
+    coded = table["reason"].replace_strict(names[1:], list(range(1, len(names))), default=0, return_dtype=pl.Int16)
+    num_bytes = table["num_bytes"].to_numpy().astype(np.int64)
+    return Decisions(coded.to_numpy().copy(), np.ones(len(table), dtype=np.int64), names, starts, table["digest"], num_bytes)
 
 
 def _protect(made: Decisions, texts: Sequence[Path], protect: Protect) -> None:

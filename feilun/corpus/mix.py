@@ -196,10 +196,10 @@ def _write(folder: Path, shelves: Sequence[Shelf], shares: Sequence[Share], sett
     held_out = pl.Series(text_digests(validation["text"])).implode()
     for mixed in _mixed(shelves, chosen):
         frame = mixed.with_columns(held_out=text_digests(mixed["text"]).is_in(held_out))
-        _count(tally, frame.filter(~pl.col("held_out")), "train")
+        tally.add_documents(frame.filter(~pl.col("held_out")), "train")
         writers["train"].add(frame.filter(~pl.col("held_out")))
         given = pl.concat([given, frame.select("place", "held_out", bytes=pl.col("text").str.len_bytes().cast(pl.Int64))])
-    _count(tally, validation, "validation")
+    tally.add_documents(validation, "validation")
     writers["validation"].add(validation)
     for writer in writers.values():
         writer.close()
@@ -207,11 +207,6 @@ def _write(folder: Path, shelves: Sequence[Shelf], shares: Sequence[Share], sett
     stats = tally.to_json() | {"mix": mix, "inputs": [], "skipped": []}
     write_json(folder / "stats.json", stats)
     return {"documents": stats["documents"], "bytes": stats["bytes"], "dropped": stats["dropped"], "mix": mix}
-
-
-def _count(tally: Tally, kept: pl.DataFrame, part: str) -> None:
-    marked = kept.with_columns(part=pl.lit(part), edits=pl.lit(None, pl.List(pl.Struct({"rule": pl.String}))))
-    tally.add(marked, marked.clear().with_columns(reason=pl.lit("")))
 
 
 def _validation(shelves: Sequence[Shelf]) -> pl.DataFrame:

@@ -1,13 +1,16 @@
-"""Groups of files washed side by side in spawned processes. Imports no polars: a child sets its thread count first."""
+"""Pieces of a build done side by side: by this process and by spawned ones. Imports no polars: a child sets its thread count first."""
 
 import os
 import threading
-from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from feilun.config import CorpusSettings
 from feilun.corpus.sources import Source, is_packed
@@ -16,10 +19,11 @@ from feilun.types import UserError
 if TYPE_CHECKING:
     from feilun.corpus.shelf import WashedShard
 
-__all__ = ["group_sources", "use_one_thread", "wash_shards"]
+__all__ = ["ALONE", "Team", "group_sources", "team", "use_one_thread", "wash_shards"]
 
-Shards = Generator["WashedShard", None, None]
-GROUP_BYTES = 8 << 20
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+GROUP_BYTES = 4 << 20
 # A child costs most of a second to start; below this the parent alone is faster.
 MIN_POOL_BYTES = 48 << 20
 PACKED_RATIO = 4
@@ -43,33 +47,73 @@ def _text_bytes(source: Source) -> int:
     return source.num_bytes * (PACKED_RATIO if is_packed(source.name) else 1)
 
 
-def wash_shards(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path) -> Shards:
+class Team:
+    """This process and some children: each takes the next task when it is free, and results come in the order of the tasks."""
+
+    def __init__(self, pool: ProcessPoolExecutor | None, num_children: int) -> None:
+        self._pool, self._num_children = pool, num_children
+
+    def run(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
+        """work: an importable function, or a partial of one, of tasks that can be pickled."""
+        if self._pool is None or len(tasks) < 2:
+            yield from map(work, tasks)
+            return
+        try:
+            yield from self._side_by_side(self._pool, work, tasks)
+        except BrokenProcessPool:
+            raise UserError("a worker process of the corpus build died, most likely for lack of memory; try --set workers=1") from None
+
+    def _side_by_side(self, pool: ProcessPoolExecutor, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        left, given = deque(tasks), deque[Future[Result] | Callable[[], Result]]()
+        while left or given:
+            # One task at work and one waiting for each child, but towards the end no more than its share.
+            depth = max(1, min(2, (len(left) + 1) // (self._num_children + 1)))
+            busy = sum(isinstance(one, Future) and not one.done() for one in given)
+            for _ in range(min(len(left), depth * self._num_children - busy)):
+                given.append(pool.submit(work, left.popleft()))
+            if left:
+                mine = work(left.popleft())
+                given.append(partial(_itself, mine))
+            while given and (not left or _is_done(given[0])):
+                first = given.popleft()
+                yield first.result() if isinstance(first, Future) else first()
+
+
+def _itself(value: Result) -> Result:
+    return value
+
+
+def _is_done(one: object) -> bool:
+    return not isinstance(one, Future) or one.done()
+
+
+ALONE = Team(None, 0)
+
+
+@contextmanager
+def team(settings: CorpusSettings, sources: Sequence[Source]) -> Iterator[Team]:
+    """As many processes as the settings say, where that is worth it; the children start with the first tasks and end with the block."""
+    if settings.workers == 1 or sum(map(_text_bytes, sources)) < MIN_POOL_BYTES:
+        yield ALONE
+        return
+    num_children = settings.workers - 1
+    pool = ProcessPoolExecutor(num_children, mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        yield Team(pool, num_children)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def wash_shards(
+    groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path, workers: Team
+) -> Generator["WashedShard", None, None]:
     """What `process_shard` makes of each group, in order."""
     if settings.engine == "ray":
         from feilun.corpus.cluster import wash_on_ray
 
         yield from wash_on_ray(groups, settings, shelf)
         return
-    num_workers = min(settings.workers, len(groups))
-    if num_workers > 1 and sum(_text_bytes(s) for group in groups for s in group) >= MIN_POOL_BYTES:
-        yield from _in_pool(groups, settings, shelf, num_workers)
-        return
-    from feilun.corpus.shelf import process_shard
-
-    for group in groups:
-        yield process_shard(group, settings, shelf)
-
-
-def _in_pool(groups: Sequence[tuple[Source, ...]], settings: CorpusSettings, shelf: Path, num_workers: int) -> Shards:
-    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_begin)
-    try:
-        pending = [pool.submit(_process, group, settings, shelf) for group in groups]
-        for future in pending:
-            yield future.result()
-    except BrokenProcessPool:
-        raise UserError("a worker process of the corpus build died, most likely for lack of memory; try --set workers=1") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from workers.run(partial(_process, settings=settings, shelf=shelf), groups)
 
 
 def use_one_thread() -> None:

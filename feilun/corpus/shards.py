@@ -12,8 +12,9 @@ from feilun.corpus.edits import EDIT_FIELDS
 from feilun.types import Document, UserError
 
 __all__ = [
-    "DOCUMENT_COLUMNS", "DROPPED_COLUMNS", "PARTS", "Part", "ShardWriter", "read_document_frames", "read_documents", "read_dropped",
-    "read_edits",
+    "DOCUMENT_COLUMNS", "DOCUMENT_SCHEMA", "DROPPED_COLUMNS", "PARTS", "Part", "ShardWriter", "compact", "read_document_frames",
+    "read_documents",
+    "read_dropped", "read_edits", "write_shard",
 ]  # fmt: skip
 
 Part = Literal["train", "validation"]
@@ -22,6 +23,7 @@ DROPPED = "dropped"
 DOCUMENT_COLUMNS = ("id", "text", "source", "license", "lang")
 # How many documents of the input each stands for, and how good it is: what a mix may weigh by.
 WEIGHT_COLUMNS = {"cluster_size": pl.UInt32, "quality": pl.Float32}
+DOCUMENT_SCHEMA = dict.fromkeys(DOCUMENT_COLUMNS, pl.String) | WEIGHT_COLUMNS
 DROPPED_COLUMNS = ("reason", "id", "source", "origin", "head")
 EDITS = "edits"
 # The digest is of the text as written: two documents may share an id, never a text.
@@ -55,7 +57,7 @@ class ShardWriter:
             if slot != self._slot and self._held:
                 self._flush()
             self._slot = slot
-            self._held.append(_compact(piece.drop("_slot")))
+            self._held.append(compact(piece.drop("_slot")))
 
     def close(self) -> None:
         """Write what is held; a part without a row still gets one, empty shard."""
@@ -63,14 +65,19 @@ class ShardWriter:
             self._flush()
 
     def _flush(self) -> None:
-        frame = pl.concat(self._held) if self._held else pl.DataFrame(schema=self.schema)
-        path = self.folder / f"{self.prefix}-{self.num_shards:05d}.parquet"
-        frame.rechunk().write_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
+        write_shard(self.folder, self.prefix, self.num_shards, self._held, self.schema)
         self.num_shards += 1
         self._held = []
 
 
-def _compact(frame: pl.DataFrame) -> pl.DataFrame:
+def write_shard(folder: Path, prefix: str, number: int, frames: Sequence[pl.DataFrame], schema: Mapping[str, Any]) -> None:
+    """One shard; equal rows give equal bytes, however they come in frames."""
+    frame = pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+    path = folder / f"{prefix}-{number:05d}.parquet"
+    frame.rechunk().write_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
+
+
+def compact(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame in buffers of its own: what is filtered out of a block goes on holding all of its text, to the end of the build."""
     buffer = io.BytesIO()
     frame.write_ipc(buffer, compat_level=pl.CompatLevel.oldest())
