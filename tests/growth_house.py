@@ -103,7 +103,16 @@ def make_turn(home: Path, store: Store, name: str, verdict: str, hard: float) ->
 
 
 def make_receipt(verdict: str, hard: float) -> Row:
-    rule = {"split": "gate", "must_rise": "number_hard", "max_fall": 0.05, "max_fall_bound": 0.1, "confidence": 0.95, "min_answers": 400}
+    rule = {
+        "split": "gate",
+        "must_rise": "number_hard",
+        "max_fall": 0.05,
+        "max_fall_bound": 0.1,
+        "confidence": 0.95,
+        "alpha": 0.01,
+        "may_carry": ["all"],
+        "min_answers": 400,
+    }
     tasks = {
         name: {
             "passed": passed, "why": f"{name}: it stands in English here", "n": 402, "champion": before, "candidate": after,

@@ -19,13 +19,26 @@ from feilun.turn.voters import HELD_OUT
 __all__ = ["HELD_OUT", "MIN_HELD_OUT", "decide_taught", "taught_rule"]
 
 MIN_HELD_OUT = 8
+NOT_READ = (
+    "may_carry",
+    "main_share",
+    "alpha",
+    "rise",
+    "min_voters",
+    "vetoes",
+    "max_veto_fall",
+    "max_sycophancy",
+    "min_understood",
+    "max_length_ratio",
+)
 FEW = 20
 Rows = list[tuple[str, float]]
 
 
 def taught_rule(settings: TurnSettings) -> dict[str, Any]:
-    """The pre-registered rule, as it stands in the plan and in the receipt."""
-    return rule(settings) | {
+    """The pre-registered rule, as it stands in the plan and in the receipt: nothing else may carry it, and no veto is read."""
+    kept = {key: value for key, value in rule(settings).items() if key not in NOT_READ}
+    return kept | {
         "min_taught": settings.min_taught, "max_lost_share": settings.max_fall, "lost_allowed_below_20": 1,
         "min_held_out": MIN_HELD_OUT, "exam_tasks": list(settings.exam_tasks),
     }  # fmt: skip

@@ -31,9 +31,10 @@ function rule(app, found) {
   if (!found.must_rise) return "";
   const values = {
     rise: task(app, found.must_rise), fall: percent(found.max_fall), bound: percent(found.max_fall_bound), n: found.min_answers,
-    confidence: percent(found.confidence),
+    confidence: percent(found.confidence), alpha: found.alpha ?? +(1 - found.confidence).toFixed(2),
   };
-  return app.element("p", { class: "fine" }, app.fill("receipt_rule", values));
+  const kind = found.must_rise === "taught" ? "receipt_rule_taught" : found.may_carry?.length ? "receipt_rule_any" : "receipt_rule";
+  return app.element("p", { class: "fine" }, app.fill(kind, values));
 }
 
 function exams(app, receipt) {
