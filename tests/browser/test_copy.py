@@ -65,6 +65,7 @@ def test_three_drafts_stand_side_by_side_with_what_each_keeps_and_breaks(shop, h
     # The brief changes, the drafts are looked at anew.
     fill(shop, replace(BRIEF, price=95))
     expect(card(shop, ADS[0])).to_have_attribute("data-broken", "1")
+    expect(card(shop, ADS[2])).to_have_attribute("data-broken", "3")
     assert broken(shop, ADS[2]) == ["product", "limit", "tone"]
 
 
