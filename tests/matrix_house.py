@@ -12,8 +12,10 @@ import httpx
 from growth_house import make_exam, publish
 from serve_house import House, open_house, wait_for
 
+from feilun.config import RolloutSettings
 from feilun.serve.auth import issue_owner_token
-from feilun.store import TEACH, EngineRow, NewTask
+from feilun.store import TEACH, EngineRow, Mirror, NewTask, RolloutRow, Store
+from feilun.turn.rollout import plan_rollout
 from feilun.types import Consent
 
 # The models hold their breath after so many tokens: only the questions that shall stay unanswered are so long.
@@ -127,6 +129,25 @@ def make_turn(person: Person) -> dict[str, str]:
     return {"turn": turn}
 
 
+def make_pair(person: Person) -> dict[str, str]:
+    """An answer that was mirrored in the shadow of a rollout, for the owner to judge."""
+    store, person = person.house.store, person.house.people["owner"]
+    said = make_thread(person)["completion"]
+    row = store.rollout() or begun(store)
+    side = {"seconds": 0.1, "chars": 3, "finish_reason": "stop", "fault": ""}
+    store.record_mirror(row.id, Mirror(said, row.who(person.name), side, side, 1.0), "mirrored")
+    return {"pair": said}
+
+
+def begun(store: Store) -> RolloutRow:
+    turn = store.start_turn({"name": f"turn-{next(numbers)}"})
+    champion = store.champion()
+    assert champion is not None
+    row = store.start_rollout(turn, "models/none@0", champion.epoch, plan_rollout(RolloutSettings(shadow_share=1e-12), None, "salt"))
+    store.finish_turn(turn, "rolling_out", "for the matrix")
+    return row
+
+
 def make_session(person: Person) -> dict[str, str]:
     """A session of the owner's that nobody else uses; another's request bears none."""
     return {"session": person.house.owner_headers()["Cookie"] if person.name in ("owner", "bare") else "none=none"}
@@ -150,7 +171,7 @@ def make_chart(person: Person) -> dict[str, str]:
 
 MAKERS: dict[str, Callable[[Person], dict[str, str]]] = {
     **dict.fromkeys(("thread", "question", "address", "completion", "ended"), make_thread),
-    "winner": make_sibling, "sibling": make_sibling, "event": make_event, "edited": make_event, "running": make_running,
+    "winner": make_sibling, "sibling": make_sibling, "event": make_event, "edited": make_event, "running": make_running, "pair": make_pair,
     "engine": make_engine, "session": make_session,
     "receipt": make_receipt, "turn": make_turn, "task": make_task,
     "chart": make_chart, "model": lambda person: {"model": person.house.first},

@@ -60,6 +60,11 @@ ROWS: dict[tuple[str, str, str], Row] = {
         who=OWNER, slots={"cookie": "session"}, call=lambda ids: {"headers": {"Cookie": ids["cookie"]}}, ok=frozenset({204}), destroys=True
     ),
     ("GET", "/static/{name}", ""): Row(who=OPEN, slots={"name": "file"}),
+    ("GET", "/api/rollout", ""): Row(who=OWNER),
+    ("GET", "/api/rollout/pair", ""): Row(who=OWNER),
+    ("POST", "/api/rollout/judgement", ""): Row(
+        who=OWNER, slots={"pair": "pair"}, call=lambda ids: {"json": {"pair": ids["pair"], "slot": 0, "chosen": 0}}, destroys=True
+    ),
     ("GET", "/v1/models", ""): Row(who=CHAT),
     ("GET", "/v1/models/{model}", ""): Row(who=CHAT, slots={"model": "model"}),
     ("POST", "/v1/chat/completions", ""): Row(who=CHAT, call=lambda ids: completing()),

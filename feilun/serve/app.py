@@ -20,14 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
-from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, teach, turns
+from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, rollout, teach, turns
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.erasures import watch_erasures
 from feilun.serve.errors import install_handlers
 from feilun.serve.live import Lives, watch_drafts
+from feilun.serve.mirror import Mirrors
 from feilun.serve.rate import Rate
 from feilun.serve.state import State
+from feilun.serve.traffic import Traffic
 from feilun.store import Store, uuid7
 from feilun.types import UserError
 
@@ -45,6 +47,7 @@ ROUTERS = (
     engines.router,
     turns.router,
     teach.router,
+    rollout.router,
 )
 
 SERVER_NOTE = "server"
@@ -97,11 +100,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = await asyncio.to_thread(Store.open, home)
     models = Models(home, settings, store, factory)
     writers = ThreadPoolExecutor(NUM_WRITERS, "feilun-writer")
+    traffic = Traffic(store, models)
     state = app.state.feilun = State(
         home=home, settings=settings, store=store, models=models, writers=writers, lives=Lives(),
+        traffic=traffic, mirrors=Mirrors(store, traffic),
         feedback_rate=Rate(settings.feedback_per_minute), answer_rate=Rate(settings.answers_per_minute), preparing=teach.Preparing(),
     )  # fmt: skip
-    watches = (models.watch(), watch_drafts(state), watch_erasures(state, app.state))
+    watches = (models.watch(), traffic.watch(), state.mirrors.watch(state), watch_drafts(state), watch_erasures(state, app.state))
     watchers = [asyncio.create_task(watch) for watch in watches]
     try:
         yield
@@ -111,6 +116,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(*watchers, return_exceptions=True)
         await _end_generations(state)
         await state.preparing.ended()
+        await traffic.close()
         await models.close()
         await asyncio.to_thread(writers.shutdown)
         store.close()

@@ -82,5 +82,6 @@ def growth_version(home: Path, store: Store, note: Note | None) -> str:
     champion, turn, told = store.champion(), store.unfinished_turn(), note or {}
     run = told.get("run", "")
     parts = [champion and champion.epoch, turn and turn.id, store.candidate(), told.get("stage"), told.get("corpus"), run]
-    parts += [len(told.get("table", ())), *grown(home, run)]
+    rollout = store.rollout()
+    parts += [len(told.get("table", ())), *grown(home, run), rollout and [rollout.id, rollout.version]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

@@ -83,7 +83,7 @@ class Models:
 
     async def _swap(self, row: ChampionRow) -> None:
         try:
-            fresh = await self._load(row.model)
+            fresh = await self.load(row.model)
         except Exception as error:
             # Whatever a broken directory raises, the old model goes on answering.
             await self._note_failure(row, error)
@@ -125,7 +125,7 @@ class Models:
             ref = await asyncio.to_thread(self._resolve, model)
             while True:
                 if ref not in self._extras:
-                    self._extras[ref] = asyncio.create_task(self._load(ref))
+                    self._extras[ref] = asyncio.create_task(self.load(ref))
                 task = self._extras[ref]
                 self._extras.move_to_end(ref)
                 self._evict()
@@ -153,7 +153,8 @@ class Models:
         for ref in [r for r, task in self._extras.items() if task.done() and (task.cancelled() or task.exception() is not None)]:
             del self._extras[ref]
 
-    async def _load(self, ref: str) -> Loaded:
+    async def load(self, ref: str) -> Loaded:
+        """A model of this home, whole and warm."""
         artifact, chat = await asyncio.to_thread(load_chat, self.home, ref, self.settings, self.factory)
         return Loaded(f"{artifact.kind}/{artifact.ref}", chat, self._capacity)
 

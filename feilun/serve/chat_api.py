@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from feilun.serve.auth import Principal, requires
-from feilun.serve.champion import Loaded
 from feilun.serve.chat_request import ChatCall, check_name, model_field, number_field, whole_field, wrong_value
 from feilun.serve.context import context_of
 from feilun.serve.errors import ApiError
@@ -32,6 +31,7 @@ from feilun.serve.threads import (
     thread_json,
     told,
 )
+from feilun.serve.traffic import Route
 from feilun.serve.wire import EventStream, read_json
 from feilun.store import NotFound, StoreError, Thread, address_of, parts_of, root_address, uuid7
 from feilun.types import Consent, Conversation
@@ -177,11 +177,11 @@ async def chat(request: Request, principal: Chatter) -> JSONResponse:
     if asked.thread_id is not None:
         thread = await owned_thread(state, principal, asked.thread_id)
     question = await _question(state, principal, thread, asked)
-    model = await state.models.named(asked.model, any_ref="exam" in principal.scopes)
+    model, exposure = await state.traffic.named(asked.model, principal.name, any_ref="exam" in principal.scopes)
     # No await may stand between finding a model and acquiring it: a swap in between would close it.
     model.acquire(asked.n)
     try:
-        live = await _prepare(state, principal, model, thread, asked, question)
+        live = await _prepare(state, principal, Route(model, exposure), thread, asked, question)
         await live.start()
     except BaseException as error:
         model.release(asked.n)
@@ -258,7 +258,8 @@ async def _question(state: State, principal: Principal, thread: Thread, asked: A
     return Question(messages, address_of(above, "user", parts_of(asked.text)), thread.id if last is None else last.address)
 
 
-async def _prepare(state: State, principal: Principal, model: Loaded, thread: Thread, asked: Asked, question: Question) -> Live:
+async def _prepare(state: State, principal: Principal, route: Route, thread: Thread, asked: Asked, question: Question) -> Live:
+    model, exposure = route
     fitted = await fit(model, Conversation.from_json(question.messages).messages)
     recorded: dict[str, Any] = {"temperature": asked.temperature, "seed": asked.seed, "n": asked.n}
     if fitted.num_dropped:
@@ -269,7 +270,7 @@ async def _prepare(state: State, principal: Principal, model: Loaded, thread: Th
         recorded=recorded,
     )  # fmt: skip
     place = Place(thread_id=thread.id, messages=question.messages, num_quoted=len(question.messages) - 1)
-    generation = Generation(state, call, principal, model, fitted.prompt_tokens, fitted.max_tokens, place)
+    generation = Generation(state, call, principal, model, fitted.prompt_tokens, fitted.max_tokens, place, exposure)
     return Live(state, generation, question.address, question.parent)
 
 

@@ -18,7 +18,7 @@ from feilun.serve.auth import Principal
 from feilun.serve.champion import Loaded
 from feilun.serve.chat_request import ChatCall
 from feilun.serve.state import State
-from feilun.store import CompletionRecord, Erasure, StoreError, thread_of, uuid7
+from feilun.store import CompletionRecord, Erasure, Exposure, StoreError, thread_of, uuid7
 from feilun.types import Decision, FinishReason
 
 __all__ = ["Answer", "Ended", "Failed", "Generation", "Piece", "Place", "Reader"]
@@ -88,6 +88,7 @@ class Generation:
         prompt_tokens: int,
         max_tokens: int | None,
         place: Place | None = None,
+        exposure: Exposure | None = None,
     ):
         self.id = f"chatcmpl-{uuid7()}"
         self.created = time.time()
@@ -105,6 +106,7 @@ class Generation:
         self._task: asyncio.Task[None] | None = None
         self._begun = self._cancelled = False
         self._seen: Sequence[int] | None = None
+        self.exposure, self.fault = exposure, ""
 
     @property
     def completion_tokens(self) -> int:
@@ -164,6 +166,8 @@ class Generation:
         if self._seen is not None:
             failure = None
             self._cut(self._seen)
+        elif failure is None and not any(answer.text.strip() for answer in self.answers):
+            self.fault = "empty"
         self.finished = time.time()
         record = self.to_record()
         try:
@@ -173,6 +177,7 @@ class Generation:
             failure = Failed("the answer could not be recorded, so it was withheld; try again")
         self.end = failure or Ended()
         self._wake()
+        self._state.mirrors.offer(self, is_whole=self._seen is None and (failure is None or bool(self.fault)))
 
     async def _generate(self) -> Failed | None:
         """Run every answer to its end; None, or why they ended early."""
@@ -186,6 +191,7 @@ class Generation:
         except asyncio.CancelledError:
             return Failed("the request was cancelled")
         except Exception as error:
+            self.fault = "error"
             fault = _fault_in(error)
             if fault is not None:
                 log.warning("%s: %s", self.id, fault)
@@ -194,12 +200,16 @@ class Generation:
             return Failed("the engine failed on this request; the server's log says why")
         return None
 
-    async def _answer(self, answer: Answer) -> None:
-        call = self.call
+    def params_of(self, answer: Answer) -> ChatParams:
         # Equal seeds give equal draws; the answers of one call are to differ, and a seed stays within 63 bits.
+        call = self.call
         seed = None if call.seed is None else (call.seed + answer.index) % SEEDS
-        params = ChatParams(temperature=call.temperature, top_p=call.top_p, seed=seed, stop=call.stop, max_tokens=self._max_tokens)
-        async with aclosing(self.model.chat.stream(call.conversation, params, request_id=f"{self.id}-{answer.index}")) as deltas:
+        return ChatParams(temperature=call.temperature, top_p=call.top_p, seed=seed, stop=call.stop, max_tokens=self._max_tokens)
+
+    async def _answer(self, answer: Answer) -> None:
+        async with aclosing(
+            self.model.chat.stream(self.call.conversation, self.params_of(answer), request_id=f"{self.id}-{answer.index}")
+        ) as deltas:
             async for delta in deltas:
                 answer.num_tokens = delta.num_tokens
                 self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
@@ -225,7 +235,12 @@ class Generation:
             principal=self.principal.name,
             end_user=self.principal.end_user,
             model=self.model.ref,
-            decision=Decision(engine=self.model.chat.info.engine, model=self.model.ref, candidates=(self.model.ref,)),
+            decision=Decision(
+                engine=self.model.chat.info.engine,
+                model=self.model.ref,
+                candidates=(self.model.ref,),
+                policy=self.exposure.phase if self.exposure else "single",
+            ),
             thread_id=self.place.thread_id,
             messages=self.place.messages,
             choices=[answer.to_row() for answer in self.answers],
@@ -236,6 +251,7 @@ class Generation:
             started=self.created,
             finished=self.finished or time.time(),
             num_quoted=self.place.num_quoted,
+            exposure=self.exposure and self.exposure._replace(fault=self.fault),
         )
 
     def _close(self, _task: "asyncio.Task[None]") -> None:

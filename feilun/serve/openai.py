@@ -18,6 +18,7 @@ from feilun.serve.errors import ApiError, error_body
 from feilun.serve.generation import Failed, Generation, Piece, Reader
 from feilun.serve.prompt import count_prompt, too_long
 from feilun.serve.state import State, state_of
+from feilun.serve.traffic import Route
 from feilun.serve.wire import EventStream, encode, read_json, wait_disconnect
 
 __all__ = ["router"]
@@ -54,11 +55,11 @@ async def create_completion(request: Request, principal: Chatter) -> Response:
     call = parse_chat(await read_json(request))
     speaker = principal.speaking_for(call.user, "user")
     state.answer_rate.take(speaker.name, call.n)
-    model = await state.models.named(call.model, any_ref="exam" in principal.scopes)
+    model, exposure = await state.traffic.named(call.model, speaker.name, any_ref="exam" in principal.scopes)
     # No await may stand between finding a model and acquiring it: a swap in between would close it.
     model.acquire(call.n)
     try:
-        generation = await _prepare(state, call, speaker, model)
+        generation = await _prepare(state, call, speaker, Route(model, exposure))
     except BaseException:
         model.release(call.n)
         raise
@@ -68,15 +69,16 @@ async def create_completion(request: Request, principal: Chatter) -> Response:
     return await _whole(request, generation)
 
 
-async def _prepare(state: State, call: ChatCall, speaker: Principal, model: Loaded) -> Generation:
+async def _prepare(state: State, call: ChatCall, speaker: Principal, route: Route) -> Generation:
+    model, exposure = route
     prompt_tokens = await count_prompt(model, call.conversation)
     if prompt_tokens is None:
-        return Generation(state, call, speaker, model, 0, call.max_tokens)
+        return Generation(state, call, speaker, model, 0, call.max_tokens, exposure=exposure)
     room = model.context_tokens - prompt_tokens
     if room < 1:
         raise too_long(model, prompt_tokens)
     max_tokens = room if call.max_tokens is None else min(room, call.max_tokens)
-    return Generation(state, call, speaker, model, prompt_tokens, max_tokens)
+    return Generation(state, call, speaker, model, prompt_tokens, max_tokens, exposure=exposure)
 
 
 async def _whole(request: Request, generation: Generation) -> Response:

@@ -10,7 +10,9 @@ from fastapi import Request
 
 from feilun.config import ServeSettings
 from feilun.serve.champion import Models
+from feilun.serve.mirror import Mirrors
 from feilun.serve.rate import Rate
+from feilun.serve.traffic import Traffic
 from feilun.store import Erasure, Store
 
 __all__ = ["State", "state_of"]
@@ -41,6 +43,8 @@ class State:
     models: Models
     writers: Executor
     lives: "Lives"
+    traffic: Traffic
+    mirrors: Mirrors
     feedback_rate: Rate
     answer_rate: Rate
     preparing: "Preparing"

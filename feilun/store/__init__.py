@@ -11,7 +11,7 @@ from feilun.store.keys import new_secret
 from feilun.store.mirrors import BlindPair, Mirror
 from feilun.store.receipts import body_hash, receipt_hash
 from feilun.store.replies import Reply
-from feilun.store.rollouts import END_STAGES, RolloutMove, RolloutRow
+from feilun.store.rollouts import END_STAGES, LOAD_FAILURE_NOTE, RolloutMove, RolloutRow, lot_number
 from feilun.store.rows import (
     EXPIRED,
     Answered,
@@ -57,6 +57,7 @@ __all__ = [
     "END_STAGES",
     "ENGINE_NAME",
     "EXPIRED",
+    "LOAD_FAILURE_NOTE",
     "OWNER",
     "TEACH",
     "Answered",
@@ -111,6 +112,7 @@ __all__ = [
     "address_of",
     "body_hash",
     "engine_of",
+    "lot_number",
     "new_secret",
     "parts_of",
     "principal_of",

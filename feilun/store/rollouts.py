@@ -17,6 +17,7 @@ from feilun.store.schema import rollouts, turns, withheld
 
 Stage = Literal["shadow", "canary", "holdback", "closed", "rolled_back", "aborted"]
 END_STAGES = ("closed", "rolled_back", "aborted")
+LOAD_FAILURE_NOTE = "rollout_failure"  # by a server: {"rollout", "stage", "model", "error", "at"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +61,11 @@ class RolloutRow:
 
     def number_of(self, principal: str) -> float:
         """In [0, 1), the same for ever in this rollout: who has less than the share has the candidate."""
-        return int(self.who(principal), 16) / 16**16
+        return lot_number(self.plan["salt"], principal)
 
     def who(self, principal: str) -> str:
-        return digest("lot", self.plan["salt"], principal)[:16]
+        """A name that is only of this rollout, and leads back to nobody."""
+        return digest("who", self.plan["salt"], principal)[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,11 @@ class RolloutMove:
     withhold: tuple[str, ...] = ()
     turn_state: Literal["", "promoted", "refused"] = ""
     slow_seconds: float | None = None
+
+
+def lot_number(salt: str, name: str) -> float:
+    """In [0, 1), alike for all names."""
+    return int(digest("lot", salt, name)[:13], 16) / 16**13
 
 
 def start(connection: sa.Connection, turn_id: str, candidate: str, epoch: int, plan: Mapping[str, Any]) -> RolloutRow:

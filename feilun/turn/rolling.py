@@ -16,13 +16,12 @@ from typing import Any
 
 from feilun.artifacts import find, lineage
 from feilun.config import RolloutSettings
-from feilun.store import Conflict, RolloutMove, RolloutRow, Store, StoreUnavailable, TurnRow
+from feilun.store import LOAD_FAILURE_NOTE, Conflict, RolloutMove, RolloutRow, Store, StoreUnavailable, TurnRow
 from feilun.turn.rollout import GATES, UNFELT_SECONDS, Found, Seen, decide_rollout, firsts_of, plan_rollout, shadow_harms
 from feilun.types import UserError
 
-__all__ = ["FAILURE_NOTE", "abort", "advance", "begin", "hold", "keeping_rollouts", "look", "release", "seen_by", "under_way"]
+__all__ = ["abort", "advance", "begin", "hold", "keeping_rollouts", "look", "release", "seen_by", "under_way"]
 
-FAILURE_NOTE = "rollout_failure"  # written by a server that cannot load the model: {"rollout", "model", "error", "at"}
 NUM_TIMED, MIN_TIMED = 1000, 20
 LOOK_SECONDS = 5.0
 
@@ -80,7 +79,7 @@ def look(home: Path, store: Store, now: float | None = None) -> RolloutRow | Non
 
 def broken(store: Store, row: RolloutRow) -> str:
     """Why the plan cannot be followed any more, whatever people say; empty when it can."""
-    champion, failure = store.champion(), store.read_note(FAILURE_NOTE) or {}
+    champion, failure = store.champion(), store.read_note(LOAD_FAILURE_NOTE) or {}
     if store.turn(row.turn_id).state == "failed":
         return "its turn was abandoned"
     wanted = row.candidate if row.stage == "holdback" else row.champion
