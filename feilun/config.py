@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from feilun.types import UserError
 
 __all__ = [
-    "CorpusSettings", "DemoSettings", "ExamSettings", "ModelShape", "OptimiserSettings", "PreferSettings", "PretrainSettings",
+    "DAYS", "CorpusSettings", "DemoSettings", "ExamSettings", "ModelShape", "OptimiserSettings", "PreferSettings", "PretrainSettings",
     "Recipe", "RolloutSettings", "ServeSettings", "SftSettings", "TextLimits", "TokenizerSettings", "TrainSettings", "TurnSettings",
-    "apply_settings", "load_recipe", "rebuild", "resolved",
+    "WatchSettings", "apply_settings", "load_recipe", "rebuild", "resolved",
 ]  # fmt: skip
 
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 
 MAX_PORT = 65_535
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def at_least(settings: Any, **limits: int) -> None:
@@ -305,6 +308,58 @@ class TurnSettings:
     def __post_init__(self) -> None:
         if self.rollout not in ROLLOUTS:
             raise UserError(f"rollout={self.rollout!r}: allowed are {', '.join(ROLLOUTS)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """When the wheel turns by itself, and whom it tells.
+
+    by_itself: turn when it is worth it: least_change of the taught answers would turn, by least_weight of lessons (feedback/worth.py).
+    cpu_seconds_per_day, cpu_seconds_per_week: what turns may take in the last 24 hours and 7 days; 0: as much as they like.
+    hours: "22-6", by the local clock, "": any. days: on which these begin; none: any. look_seconds: between two looks.
+    webhook: the address that is told how turns end; https, or http on this machine, unless webhook_plain.
+    """
+
+    by_itself: bool = False
+    least_change: float = 0.05
+    least_weight: float = 8.0
+    cpu_seconds_per_day: int = 0
+    cpu_seconds_per_week: int = 0
+    hours: str = ""
+    days: tuple[str, ...] = ()
+    look_seconds: float = 60.0
+    webhook: str = ""
+    webhook_plain: bool = False
+
+    def __post_init__(self) -> None:
+        at_least(self, cpu_seconds_per_day=0, cpu_seconds_per_week=0)
+        _ = self.first_and_last_hour
+        if unknown := [day for day in self.days if day not in DAYS]:
+            raise UserError(f"days={unknown[0]!r}: allowed are {', '.join(DAYS)}")
+        if not 0 < self.least_change <= 1 or self.least_weight < 0 or self.look_seconds <= 0:
+            raise UserError("least_change must lie in (0, 1], least_weight must not be negative, look_seconds must be positive")
+        if self.webhook:
+            self._check_webhook()
+
+    def _check_webhook(self) -> None:
+        address = urlsplit(self.webhook)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise UserError("webhook must be an address that begins with https:// (or http:// on this machine)")
+        if address.username or address.password:
+            raise UserError("webhook must hold no user name and no password: what is sent is signed instead")
+        if address.scheme == "http" and address.hostname not in LOOPBACK and not self.webhook_plain:
+            found = f"{address.scheme}://{address.hostname}"
+            raise UserError(f"webhook={found}: what is told would go in the clear; use https, or webhook_plain=true")
+
+    @property
+    def first_and_last_hour(self) -> tuple[int, int]:
+        """Hours of the day, the last not included; equal: the whole day."""
+        if not self.hours:
+            return 0, 0
+        first, dash, last = self.hours.partition("-")
+        if not dash or not first.isdecimal() or not last.isdecimal() or int(first) > 23 or int(last) > 24:
+            raise UserError(f'hours={self.hours!r}: write "22-6", whole hours from 0 to 24')
+        return int(first), int(last) % 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,11 @@ from owner_house import NO_EXAMS, QUICK, correct, drill, make_home, watched
 from serve_house import until
 
 from feilun.artifacts import write_json
+from feilun.cli import main
+from feilun.config import WatchSettings
 from feilun.store import Store, TurnRow
-from feilun.turn import leave_settings, watch, watcher_beside
+from feilun.turn import due_now, leave_settings, leave_watch, left_watch, watch, watcher_beside
+from feilun.turn.itself import ask_if_due
 from feilun.turn.lease import is_dead
 from feilun.turn.wheel import _only_turn
 
@@ -173,3 +178,50 @@ def test_serving_has_a_watcher_beside_it_which_is_started_again_and_ends_with_it
         second = store.read_note("turn_watch")["pid"]
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)
+
+
+# by itself
+
+
+def test_the_wheel_turns_by_itself_when_enough_would_change_and_once(home, store, watching):
+    eager = WatchSettings(by_itself=True, least_weight=0.1, look_seconds=0.05)
+    leave_watch(home, store, replace(eager, least_weight=1.5))
+    due = due_now(home, store, left_watch(store))
+    assert (due.now, len(due.why)) == (False, 1)
+    assert "more choices like the last ones would do" in due.why[0]
+    correct(home, "dog?", "Rex")
+    correct(home, "cow?", "Ada")
+    turn = ended(store, 1)
+    assert (turn.state, turn.plan["request"]) == ("promoted", store.read_note("turn_request")["id"])
+    assert store.read_note("turn_request")["by"] == "itself"
+    leave_watch(home, store, eager)
+    with pytest.raises(AssertionError):
+        until(lambda: len(store.turns()) > 1, 0.6)
+    assert not due_now(home, store, eager).now
+    correct(home, "hen?", "Eve")
+    assert ended(store, 2).state == "promoted"
+
+
+def test_a_dry_run_of_watching_tells_all_that_hinders_and_begins_nothing(home, store, capsys):
+    hour = time.localtime().tm_hour
+    outside = f"{(hour + 2) % 24}-{(hour + 3) % 24}"
+    watching = ["--home", str(home), "turn", "--watch", "--dry-run"]
+    assert main([*watching, "--set", "by_itself=true", "--set", "least_weight=0.1"]) == 0
+    assert capsys.readouterr().out.startswith("a turn would begin now:\n  a turn would change 100.0% of the taught answers")
+    assert main([*watching, "--set", f"hours={outside}"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("no turn would begin now:\n  it does not turn by itself")
+    assert f"allowed {outside} only" in said
+    assert (store.turns(), store.asked_turn(), left_watch(store)) == ([], None, WatchSettings())
+
+
+def test_what_failed_is_not_tried_again_by_itself_before_something_new_was_said(home, store):
+    leave_settings(store, replace(NO_EXAMS, prefer=replace(NO_EXAMS.prefer, replay="no such lessons")))
+    eager = WatchSettings(by_itself=True, least_weight=0.1)
+    assert ask_if_due(home, store, eager)
+    assert not ask_if_due(home, store, eager)
+    store.answer_request(store.asked_turn()["id"], "there are no such lessons")
+    assert not ask_if_due(home, store, eager)
+    assert "nothing new was said since" in " ".join(due_now(home, store, eager).why)
+    correct(home, "dog?", "Rex")
+    assert ask_if_due(home, store, eager)

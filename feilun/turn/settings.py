@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import find, lineage
-from feilun.config import TurnSettings, load_recipe, rebuild, resolved
+from feilun.config import TurnSettings, WatchSettings, load_recipe, rebuild, resolved
 from feilun.store import Store
 
-__all__ = ["SETTINGS_NOTE", "leave_settings", "left_settings", "owner_settings"]
+__all__ = ["SETTINGS_NOTE", "WATCH_SETTINGS_NOTE", "leave_settings", "left_settings", "left_watch", "owner_settings"]
 
-SETTINGS_NOTE = "turn_settings"
+SETTINGS_NOTE, WATCH_SETTINGS_NOTE = "turn_settings", "watch_settings"
 
 
 def leave_settings(store: Store, settings: TurnSettings) -> None:
@@ -20,6 +20,12 @@ def leave_settings(store: Store, settings: TurnSettings) -> None:
 def left_settings(store: Store) -> TurnSettings | None:
     note = store.read_note(SETTINGS_NOTE)
     return rebuild(TurnSettings, note) if note else None
+
+
+def left_watch(store: Store) -> WatchSettings:
+    """When the wheel of this home turns by itself, and whom it tells; the defaults where nothing was left."""
+    note = store.read_note(WATCH_SETTINGS_NOTE)
+    return rebuild(WatchSettings, note) if note else WatchSettings()
 
 
 def owner_settings(home: Path, store: Store) -> TurnSettings:

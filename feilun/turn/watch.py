@@ -1,4 +1,4 @@
-"""Turns on request: a process that waits until the owner asks, and runs one turn at a time.
+"""Turns on request: a process that waits until the owner asks, or until a turn is due by itself, and runs one turn at a time.
 
 A request is a note in the store; it is over when a turn's plan names it, or when it has an answer. Both are one transaction,
 so whoever dies at whatever moment, it is neither lost nor served twice.
@@ -19,10 +19,12 @@ from pathlib import Path
 
 from feilun.config import TurnSettings, rebuild
 from feilun.store import Store, StoreError, StoreUnavailable, TurnRow
+from feilun.turn.itself import ask_if_due
 from feilun.turn.retention import apply_retention, is_due
 from feilun.turn.rolling import keeping_rollouts
-from feilun.turn.settings import owner_settings
+from feilun.turn.settings import left_watch, owner_settings
 from feilun.turn.sweep import sweep_if_owed
+from feilun.turn.webhook import telling
 from feilun.turn.wheel import Command, TurnRunning, abandon, run_turn
 from feilun.types import UserError
 
@@ -56,7 +58,7 @@ def watch(home: Path, *, command: Command | None = None, stop: threading.Event |
     stopped = stop or threading.Event()
     with Store.open(home) as store, only_watcher(home, stopped, pace):
         watcher = Watcher(home, store, command, pace)
-        with watcher.beating(), keeping_rollouts(home, store):
+        with watcher.beating(), keeping_rollouts(home, store), telling(home, store):
             while not stopped.wait(pace.look_seconds):
                 watcher.look()
 
@@ -81,6 +83,7 @@ class Watcher:
         self.home, self.store, self.command, self.pace = home, store, command, pace
         self.request: str | None = None
         self.num_failures, self.not_before = 0, 0.0
+        self.next_by_itself = 0.0
 
     def look(self) -> None:
         """Go on with the turn of a request, or begin one; a failure is told, kept, and tried again after a pause."""
@@ -109,6 +112,9 @@ class Watcher:
         if asked is not None:
             self.request = str(asked["id"])
             run_turn(self.home, owner_settings(self.home, self.store), command=self.command, request=self.request)
+        elif (settings := left_watch(self.store)).by_itself and time.monotonic() >= self.next_by_itself:
+            ask_if_due(self.home, self.store, settings)
+            self.next_by_itself = time.monotonic() + settings.look_seconds
 
     def go_on(self, turn: TurnRow) -> None:
         self.request = str(turn.plan["request"])
