@@ -62,6 +62,9 @@ def test_a_telephone_scrolls_in_one_direction(visitors, house, language):
     with visitors.visiting(house, viewport=PHONE, locale=language, has_touch=True) as (context, _watch):
         page = enter(context, house)
         assert width(page) == PHONE["width"]
+        heights = page.locator("nav button").evaluate_all("tabs => tabs.map((tab) => tab.offsetHeight)")
+        assert len(heights) > 2
+        assert max(heights) < 40, "a tab's name is broken over two lines"
         ask(page, "rich")
         assert width(page) == PHONE["width"]
         page.locator("[data-vote='-1']").click()
