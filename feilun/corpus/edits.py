@@ -10,7 +10,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 
 __all__ = [
@@ -91,9 +90,7 @@ def apply_to(text: str, edits: Sequence[Edit]) -> str:
 def replaced(texts: pl.Series, changed: Mapping[int, str]) -> pl.Series:
     if not changed:
         return texts
-    places = np.arange(len(texts))
-    places[list(changed)] = len(texts) + np.arange(len(changed))
-    return pl.concat([texts, pl.Series(list(changed.values()), dtype=pl.String)]).gather(places).alias(texts.name)
+    return texts.clone().scatter(list(changed), pl.Series(list(changed.values()), dtype=pl.String))
 
 
 def joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -105,8 +102,11 @@ def joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     if not used:
         return pl.DataFrame(schema=EDIT_SCHEMA)
     numbered = [part.select(*EDIT_SCHEMA, part=pl.lit(place, pl.UInt16)) for place, part in enumerate(used)]
-    steps = pl.struct("part", "step").rank("dense").over("row") - 1
-    frame = pl.concat(numbered).with_columns(step=steps.cast(pl.UInt16)).drop("part").sort("row", "step", "offset", maintain_order=True)
+    frame = pl.concat(numbered).sort("row", "part", "step", "offset", maintain_order=True)
+    # Where another step begins, counted from the first of each row.
+    begins = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in ("row", "part", "step")).fill_null(True).cum_sum()
+    frame = frame.with_columns(begins=begins).with_columns(step=(pl.col("begins") - pl.col("begins").first().over("row")).cast(pl.UInt16))
+    frame = frame.select(*EDIT_SCHEMA)
     if not frame["before"].has_nulls():
         return frame
     is_hidden = pl.col("before").is_null().any().over("row")

@@ -5,7 +5,8 @@ A look in Polars flags texts; only those enter Python. What is found never stand
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import NamedTuple
 
 import polars as pl
@@ -17,6 +18,7 @@ from feilun.corpus.redact.kinds import Kind, spans_of
 from feilun.corpus.redact.numbers import find_bank_cards, find_companies, find_id_cards
 from feilun.corpus.redact.phones import PHONE_FLAG, find_phones
 from feilun.corpus.redact.secrets import SECRET_FLAG, find_secrets
+from feilun.corpus.repair.guards import among
 from feilun.types import UserError
 
 __all__ = ["KINDS", "RULE_PREFIX", "Redacted", "RedactionSettings", "check_kinds", "redact", "redact_texts"]
@@ -30,29 +32,31 @@ WECHAT_FLAG = (
     rf"(?:[微薇威Vv]信|加(?:我|个|個)?[vV薇微]|[Ww][Ee] ?[Cc][Hh][Aa][Tt]|[Ww][Ee][Ii][Xx][Ii][Nn]|[Vv][Xx]|[Ww][Xx]){HANDLE_FLAG}"
 )
 QQ_FLAG = r"(?:[Qq][Qq]|扣扣|企[鹅鵝])[^0-9\n]{0,12}[0-9一二三四五]?[^0-9\n]{0,8}[1-9][0-9]{4}"
-NUMBER_HINT = r"[0-9][0-9 -]{12}"
-MAIL_HINT = r"@|(?:at|AT) ?[\])}）】]"
-PHONE_HINT = r"[0-9(+（][0-9 ()（）.+-]{6}"
-IP_HINT = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{4}:[0-9A-Fa-f]{0,4}:"
+# Begun with one character or with a digit, they are searches for bytes.
+NUMBER_HINT = (r"[0-9][0-9 -]{12}",)
+CODE_HINT = (r"[0-9]{6}[0-9A-Z]{10}",)
+MAIL_HINT = (r"@", r"[tT] ?[\])}）】]")
+PHONE_HINT = (r"[0-9][0-9 ()（）.-]{6}",)
+IP_HINT = (r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", r":[0-9A-Fa-f]{0,4}:")
 IP_FLAG = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23fF][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
 # Numbers and signs in full width are rare: such a text is looked through for every kind.
 WIDE_FLAG = r"[０-９][０-９ －-]{4}|＠"
 
 # In this order: an address before a number in it, a number with a check digit before one without.
 _KINDS = (
-    Kind(name="secret", placeholder="[SECRET]", flag=SECRET_FLAG, hint="", find=find_secrets),
+    Kind(name="secret", placeholder="[SECRET]", flag=SECRET_FLAG, hint=(), find=find_secrets),
     Kind(name="email", placeholder="[EMAIL]", flag=MAIL_FLAG, hint=MAIL_HINT, find=find_emails),
     Kind(name="id_card", placeholder="[ID_CARD]", flag=LONG_NUMBER, hint=NUMBER_HINT, find=find_id_cards),
     Kind(
         name="company",
         placeholder="[COMPANY_CODE]",
         flag=CODE_FLAG,
-        hint=r"[0-9]{6}[0-9A-Z]{10}",
+        hint=CODE_HINT,
         find=find_companies,
     ),
     Kind(name="bank_card", placeholder="[BANK_CARD]", flag=LONG_NUMBER, hint=NUMBER_HINT, find=find_bank_cards),
-    Kind(name="wechat", placeholder="[WECHAT]", flag=WECHAT_FLAG, hint=WECHAT_FLAG, find=find_wechat),
-    Kind(name="qq", placeholder="[QQ]", flag=QQ_FLAG, hint=QQ_FLAG, find=find_qq),
+    Kind(name="wechat", placeholder="[WECHAT]", flag=WECHAT_FLAG, hint=(WECHAT_FLAG,), find=find_wechat),
+    Kind(name="qq", placeholder="[QQ]", flag=QQ_FLAG, hint=(QQ_FLAG,), find=find_qq),
     Kind(name="phone", placeholder="[PHONE]", flag=PHONE_FLAG, hint=PHONE_HINT, find=find_phones),
     Kind(name="ip", placeholder="[IP]", flag=IP_FLAG, hint=IP_HINT, find=find_public_addresses),
     Kind(name="private_ip", placeholder="[IP]", flag=IP_FLAG, hint=IP_HINT, find=find_private_addresses),
@@ -94,30 +98,34 @@ def redact_texts(texts: pl.Series, settings: RedactionSettings = DEFAULT) -> Edi
     Raises UserError for a kind that is not known.
     """
     kinds = _chosen(settings)
-    flagged = _flagged(texts, kinds)
-    if not flagged.any():
+    flags = _flags(texts, kinds)
+    rows = reduce(or_, flags.values(), pl.zeros(len(texts), dtype=pl.Boolean, eager=True)).arg_true()
+    if rows.is_empty():
         return unedited(texts)
-    rows = flagged.arg_true()
     chosen = texts.gather(rows)
-    wide = chosen.str.contains(WIDE_FLAG)
-    flags = {kind.name: chosen.str.contains(kind.flag) | wide for kind in kinds}
     parts = []
     for kind in kinds:
-        chosen, edits = edit_texts(chosen, flags[kind.name], RULE_PREFIX + kind.name, partial(_edits, kind))
+        chosen, edits = edit_texts(chosen, flags[kind.name].gather(rows), RULE_PREFIX + kind.name, partial(_edits, kind))
         parts.append(edits)
     edits = withheld(joined(parts))
-    places = pl.arange(len(texts), eager=True, dtype=pl.UInt32).scatter(
-        rows, pl.arange(len(texts), len(texts) + len(rows), eager=True, dtype=pl.UInt32)
-    )
-    return Edited(pl.concat([texts, chosen]).gather(places), edits.with_columns(row=rows.gather(edits["row"])))
+    return Edited(texts.clone().scatter(rows, chosen), edits.with_columns(row=rows.gather(edits["row"])))
 
 
-def _flagged(texts: pl.Series, kinds: Sequence[Kind]) -> pl.Series:
-    """Where any of the kinds may be; one walk over the text, since most of it holds nothing."""
-    if not kinds:
-        return pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
-    distinct = dict.fromkeys([*(kind.flag for kind in kinds), WIDE_FLAG])
-    return texts.str.contains("|".join(f"(?:{flag})" for flag in distinct)).fill_null(False)
+def _flags(texts: pl.Series, kinds: Sequence[Kind]) -> dict[str, pl.Series]:
+    """Where each kind may be: the quick hints first, for most texts hold nothing; then its flag."""
+    wide = texts.str.contains(WIDE_FLAG).fill_null(False)
+    hinted = {hint: texts.str.contains(hint).fill_null(False) for hint in {hint for kind in kinds for hint in kind.hint}}
+    found: dict[str, pl.Series] = {}
+    for kind in kinds:
+        if kind.flag not in found:
+            everywhere = pl.repeat(True, len(texts), dtype=pl.Boolean, eager=True)
+            looked_at = reduce(or_, (hinted[hint] for hint in kind.hint)) if kind.hint else everywhere
+            found[kind.flag] = among(texts, looked_at, partial(_matching, kind.flag)).fill_null(False) | wide
+    return {kind.name: found[kind.flag] for kind in kinds}
+
+
+def _matching(pattern: str, texts: pl.Series) -> pl.Series:
+    return texts.str.contains(pattern)
 
 
 def _edits(kind: Kind, text: str) -> list[Edit]:

@@ -29,8 +29,8 @@ class Span(NamedTuple):
 class Kind:
     """flag: a regular expression of Polars (no look-around) that every text with such data matches.
 
-    find(text, start, end): the places between, in order; it may look at what stands before. hint: what every line with such
-    data holds, quick to look for; "" where the data may take several lines.
+    find(text, start, end): the places between, in order; it may look at what stands before. hint: expressions of which every
+    line with such data holds one, quick to look for; none where the data may take several lines.
 
     The placeholder is the same in every language: ASCII words in square brackets, which neither the chat format, HTML,
     a template nor a tokenizer takes for its own.
@@ -39,18 +39,20 @@ class Kind:
     name: str
     placeholder: str
     flag: str
-    hint: str
+    hint: tuple[str, ...]
     find: Callable[[str, int, int], Iterator[Span]]
 
 
 def spans_of(kind: Kind, text: str) -> Iterator[Span]:
     """Where this kind stands in the text. Full-width ASCII is looked at as ASCII, which is equally long."""
     seen = text.translate(FOLD) if FULL_WIDTH.search(text) else text
-    for start, end in _lines(kind.hint, seen) if kind.hint else [(0, len(seen))]:
+    lines = sorted({line for hint in kind.hint for line in _lines(hint, seen)}) if kind.hint else [(0, len(seen))]
+    for start, end in lines:
         yield from kind.find(seen, start, end)
 
 
 def _lines(hint: str, text: str) -> Iterator[tuple[int, int]]:
+    """The lines in which a hint stands; none goes over a line end."""
     pattern, end = re.compile(hint), 0
     while match := pattern.search(text, end):
         start = text.rfind("\n", 0, match.start()) + 1

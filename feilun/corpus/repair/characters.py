@@ -65,7 +65,12 @@ controls = substitutions(CONTROLS, "")
 
 
 def is_not_composed(texts: pl.Series) -> pl.Series:
-    return among(texts, texts.str.contains(f"[^{NFC_INERT}]"), lambda looked_at: looked_at.str.normalize("NFC") != looked_at)
+    return among(texts, texts.str.contains(f"[^{NFC_INERT}]"), _is_composed_otherwise)
+
+
+def _is_composed_otherwise(texts: pl.Series) -> pl.Series:
+    # Looking is ten times faster than normalising.
+    return pl.Series([not unicodedata.is_normalized("NFC", text) for text in texts.to_list()], dtype=pl.Boolean)
 
 
 def compositions(text: str) -> Iterator[Edit]:
