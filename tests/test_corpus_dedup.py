@@ -42,7 +42,7 @@ def changed(rng: random.Random, text: str, num_changes: int) -> str:
 @settings(max_examples=100, deadline=None, database=None, derandomize=True)
 @given(texts_of_any_kind, st.integers(1, 6))
 def test_hashes_of_runs_are_those_of_each_text_alone(texts: list[str], n: int) -> None:
-    points = code_points(pl.Series(texts, dtype=pl.String))
+    points = code_points(texts)
     hashes = ngram_hashes(points, n)
     runs = [[text[i : i + n] for i in range(len(text) - n + 1)] for text in texts]
     assert hashes.lengths().tolist() == [len(r) for r in runs]
@@ -56,7 +56,7 @@ def test_hashes_of_runs_are_those_of_each_text_alone(texts: list[str], n: int) -
 @settings(max_examples=100, deadline=None, database=None, derandomize=True)
 @given(texts_of_any_kind)
 def test_folded_letters_keep_letters_and_digits_of_each_text(texts: list[str]) -> None:
-    letters = folded_letters(code_points(pl.Series(texts, dtype=pl.String)))
+    letters = folded_letters(code_points(texts))
     kept = [letters.values[a:b].tobytes().decode("utf-32-le") for a, b in zip(letters.offsets[:-1], letters.offsets[1:], strict=True)]
     assert [basic(text) for text in kept] == [folded(text) for text in texts]
 
@@ -73,7 +73,7 @@ def folded(text: str) -> str:
 def test_slots_of_a_text_are_the_least_of_those_of_its_runs() -> None:
     """No run is left out, as sampling sketches do: rensa promises no formula to compare with, but this each MinHash keeps."""
     rng = random.Random(0)
-    texts = pl.Series([prose(rng, rng.randrange(5, 400)) for _ in range(40)] + ["", "天地", "English words, too, are runs of characters."])
+    texts = [prose(rng, rng.randrange(5, 400)) for _ in range(40)] + ["", "天地", "English words, too, are runs of characters."]
     shingles = ngram_hashes(folded_letters(code_points(texts)), minhash.NGRAM_CHARS)
     alone = minhash.slots_of(Rows(shingles.values, np.arange(len(shingles.values) + 1)))
     pieces = [alone[a:b] for a, b in zip(shingles.offsets[:-1], shingles.offsets[1:], strict=True)]
@@ -96,7 +96,7 @@ def test_estimates_are_those_of_a_plain_minhash_in_numpy(monkeypatch: pytest.Mon
     exact = np.array([jaccard(a, b) for a, b in zip(originals, copies, strict=True)])
     for slots_of in (minhash.slots_of, slots_by_numpy):
         monkeypatch.setattr(minhash, "slots_of", slots_of)
-        left, right = (minhash.signatures(folded_letters(code_points(pl.Series(texts)))).sketch for texts in (originals, copies))
+        left, right = (minhash.signatures(folded_letters(code_points(texts))).sketch for texts in (originals, copies))
         errors = minhash.similarity(left, right) - exact
         assert abs(errors.mean()) < 0.01
         assert errors.std() < 0.047

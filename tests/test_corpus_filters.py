@@ -84,7 +84,7 @@ def test_languages_and_blocklist_are_the_users() -> None:
 
 def test_repeated_share_counts_what_stood_before_in_the_same_text() -> None:
     texts = ["abcdefgh", "abcdabcd", "aaaaaaaa", "ab", ""]
-    share = repeated_share(code_points(pl.Series(texts)), 4)
+    share = repeated_share(code_points(texts), 4)
     assert share.tolist() == pytest.approx([0, 1 / 5, 4 / 5, 0, 0])
 
 

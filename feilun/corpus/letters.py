@@ -41,27 +41,29 @@ def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings) -> 
     prose = prose_of(texts, kinds != "code") if settings.filters else texts
     made = Letters(prose, np.zeros(len(texts)), np.zeros(len(texts)), Signatures.blank(len(texts)))
     # Layout is only ever taken out.
-    is_prose = prose.str.len_bytes() == texts.str.len_bytes()
+    is_prose = (prose.str.len_bytes() == texts.str.len_bytes()).to_numpy()
     for kind in KINDS:
         run_chars = getattr(settings, kind).run_chars
-        for rows in _pieces(texts, kinds == kind):
-            points = code_points(texts.gather(rows))
+        of_kind = (kinds == kind).to_numpy()
+        for rows, piece in _pieces(texts, of_kind):
+            points = code_points(piece)
             letters = folded_letters(points)
             if settings.filters:
                 made.share[rows] = letters_share(points)
-                made.repeated[rows] = repeated_share(letters, run_chars, is_prose.gather(rows).to_numpy())
+                made.repeated[rows] = repeated_share(letters, run_chars, is_prose[rows])
             if settings.near_duplicates:
                 made.signatures.put(rows, signatures(letters))
-        for rows in _pieces(prose, (kinds == kind) & ~is_prose):
-            made.repeated[rows] = repeated_share(folded_letters(code_points(prose.gather(rows))), run_chars)
+        for rows, piece in _pieces(prose, of_kind & ~is_prose):
+            made.repeated[rows] = repeated_share(folded_letters(code_points(piece)), run_chars)
     return made
 
 
-def _pieces(texts: pl.Series, chosen: pl.Series) -> Iterator[NDArray[np.uint32]]:
-    """The rows of the chosen texts, in stretches that stay in the cache."""
-    rows = chosen.arg_true()
-    for piece in pieces_of(texts.gather(rows)):
-        yield rows[piece].to_numpy()
+def _pieces(texts: pl.Series, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
+    """The chosen texts and their rows, in stretches that stay in the cache."""
+    rows = np.flatnonzero(chosen)
+    strings = texts.gather(rows).to_list()
+    for piece in pieces_of(strings):
+        yield rows[piece], strings[piece]
 
 
 def letters_share(points: CodePoints) -> NDArray[np.float64]:

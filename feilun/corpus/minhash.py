@@ -42,7 +42,7 @@ class Signatures(NamedTuple):
             np.zeros((num_rows, NUM_SLOTS), dtype=np.uint8),
         )
 
-    def put(self, rows: NDArray[np.uint32], others: "Signatures") -> None:
+    def put(self, rows: NDArray[np.int64], others: "Signatures") -> None:
         self.is_signed[rows], self.bands[rows], self.sketch[rows] = others
 
     def columns(self) -> list[pl.Series]:

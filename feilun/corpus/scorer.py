@@ -55,7 +55,7 @@ class Labelled(NamedTuple):
 
 
 def features_of(texts: pl.Series) -> Features:
-    points = code_points(texts.str.slice(0, HEAD_CHARS).str.to_lowercase())
+    points = code_points(texts.str.slice(0, HEAD_CHARS).str.to_lowercase().to_list())
     places, rows = [], []
     for n in RUN_CHARS:
         hashes = ngram_hashes(points, n)

@@ -4,12 +4,11 @@ Characters, not words: Chinese has no spaces, and cutting it into words costs fi
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 __all__ = ["CodePoints", "Hashes", "Rows", "code_points", "folded_letters", "ngram_hashes", "pieces_of", "run_hashes"]
@@ -46,9 +45,9 @@ CodePoints = Rows[np.uint32]
 Hashes = Rows[np.uint64]
 
 
-def pieces_of(texts: pl.Series) -> Iterator[slice]:
-    """The rows in stretches of about `PIECE_CHARS` characters, at least one row each."""
-    ends = texts.str.len_chars().cum_sum().to_numpy()
+def pieces_of(texts: Sequence[str]) -> Iterator[slice]:
+    """The texts in stretches of about `PIECE_CHARS` characters, at least one text each."""
+    ends = np.cumsum([len(text) for text in texts])
     start = 0
     while start < len(ends):
         before = int(ends[start - 1]) if start else 0
@@ -57,9 +56,9 @@ def pieces_of(texts: pl.Series) -> Iterator[slice]:
         start = stop
 
 
-def code_points(texts: pl.Series) -> CodePoints:
-    values = np.frombuffer("".join(texts.to_list()).encode("utf-32-le"), dtype=np.uint32)
-    return Rows(values, _offsets(texts.str.len_chars().to_numpy()))
+def code_points(texts: Sequence[str]) -> CodePoints:
+    values = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
+    return Rows(values, _offsets(np.array([len(text) for text in texts], dtype=np.int64)))
 
 
 def folded_letters(points: CodePoints) -> CodePoints:

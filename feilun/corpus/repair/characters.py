@@ -82,7 +82,7 @@ def compositions(text: str) -> Iterator[Edit]:
 
 
 def has_trailing_spaces(texts: pl.Series) -> pl.Series:
-    return texts.str.contains_any([f"{space}\n" for space in SPACES]) | texts.str.slice(-1).is_in([*SPACES])
+    return texts.str.contains(f"[{SPACES}]\n") | texts.str.contains(rf"[{SPACES}]\z")
 
 
 def trailing_spaces(text: str) -> Iterator[Edit]:
