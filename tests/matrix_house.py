@@ -159,7 +159,7 @@ def make_task(person: Person) -> dict[str, str]:
     source = make_thread(person.house.people["bob"])["completion"]
     given = NewTask(source=source, consent=Consent.IMPROVE, messages=asked, left=("models/m", "yes"), right=("models/m", "no"))
     person.house.store.add_tasks(TEACH, [given])
-    task = person.house.store.assign_task(TEACH, "owner", overlap=1)
+    task = person.house.store.assign_task(TEACH, "owner" if person.name in ("owner", "bare") else f"key:{person.name}")
     assert task is not None
     return {"task": task.id}
 
@@ -191,7 +191,7 @@ class MatrixHouse(House):
     def settle(self) -> None:
         """Let in the owner, three users, and two who have lost or never had a key."""
         both = ("chat", "feedback")
-        scopes = {"ann": both, "bob": both, "chatter": ("chat",), "voter": ("feedback",), "revoked": both}
+        scopes = {"ann": both, "bob": both, "chatter": ("chat",), "voter": ("feedback",), "labeller": ("desk",), "revoked": both}
         headers = {name: self.key(name, *wanted) for name, wanted in scopes.items()}
         self.store.revoke_key("revoked")
         self.people = {}

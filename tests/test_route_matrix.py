@@ -15,10 +15,11 @@ from serve_house import make_model
 from feilun.config import ServeSettings
 from feilun.serve.app import ROUTERS, create_app
 
-OPEN, CHAT, FEEDBACK, OWNER = "open", "chat", "feedback", "owner"
+OPEN, CHAT, FEEDBACK, DESK, OWNER = "open", "chat", "feedback", "desk", "owner"
 PERSONAL = {"thread", "question", "address", "completion", "ended", "running", "winner", "sibling", "edited", "event"}
 SCOPES = {
-    "owner": {CHAT, FEEDBACK, OWNER}, "ann": {CHAT, FEEDBACK}, "bob": {CHAT, FEEDBACK}, "chatter": {CHAT}, "voter": {FEEDBACK},
+    "owner": {CHAT, FEEDBACK, DESK, OWNER}, "labeller": {DESK},
+    "ann": {CHAT, FEEDBACK}, "bob": {CHAT, FEEDBACK}, "chatter": {CHAT}, "voter": {FEEDBACK},
 }  # fmt: skip
 Ids = dict[str, str]
 BRIEF = {"lang": "en", "product": "mug", "feature": "light", "price": 20, "tone": "plain", "limit": 20}
@@ -139,6 +140,13 @@ ROWS: dict[tuple[str, str, str], Row] = {
     ("POST", "/api/teach/answers", ""): Row(
         who=OWNER, slots={"task": "task"}, call=lambda ids: {"json": {"task": ids["task"], "outcome": "tie"}}
     ),
+    ("GET", "/desk", ""): Row(who=OPEN),
+    ("GET", "/api/desk", ""): Row(who=DESK),
+    ("POST", "/api/desk/answers", ""): Row(
+        who=DESK, slots={"task": "task"}, call=lambda ids: {"json": {"task": ids["task"], "outcome": "first"}}
+    ),
+    ("GET", "/api/desk/progress", ""): Row(who=OWNER),
+    ("POST", "/api/desk/gold", ""): Row(who=OWNER, slots={"task": "task"}, call=lambda ids: {"json": {"task": ids["task"], "right": None}}),
     ("POST", "/api/rollback", ""): Row(who=OWNER, call=lambda ids: {"json": {}}, ok=frozenset({409})),
 }
 

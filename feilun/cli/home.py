@@ -21,7 +21,7 @@ def add_home(verbs: Any) -> None:
     key = add_group(verbs, "key", "API keys")
     create = add(key, "create", run_key_create, "make a key and print its secret once", begins=True)
     create.add_argument("name")
-    scopes = "chat, feedback, assert_end_user, exam; may be repeated (default: chat and feedback)"
+    scopes = "chat, feedback, assert_end_user, exam, desk; may be repeated (default: chat and feedback)"
     create.add_argument("--scope", action="append", default=[], dest="scopes", help=scopes)
     revoke = add(key, "revoke", run_key_revoke, "make a key worthless")
     revoke.add_argument("name")

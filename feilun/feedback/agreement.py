@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from feilun.feedback.opinions import Heard
 
-__all__ = ["Agreement", "agreement", "alpha"]
+__all__ = ["Agreement", "agreement", "alpha", "alpha_bounds"]
 
 DRAWS = 400
 CONFIDENCE = 0.95
@@ -48,7 +48,7 @@ def agreement(heard: Heard) -> Agreement:
     for (prompt, _), values in sorted(paired.items()):
         by_question.setdefault(prompt, []).append(values)
     found = alpha(paired.values())
-    low, high = _bounds(by_question) if found is not None and len(by_question) > 1 else (None, None)
+    low, high = alpha_bounds(by_question) if found is not None and len(by_question) > 1 else (None, None)
     return Agreement(found, low, high, len(paired), len(by_question), len(raters))
 
 
@@ -73,7 +73,8 @@ def _alpha(units: Sequence[_Counts]) -> float | None:
     return 1 - (n - 1) * sum(unit.disagreeing for unit in units) / expected
 
 
-def _bounds(by_question: Mapping[str, Sequence[Sequence[str]]]) -> tuple[float | None, float | None]:
+def alpha_bounds(by_question: Mapping[str, Sequence[Sequence[str]]]) -> tuple[float | None, float | None]:
+    """Of alpha over all units: percentile bootstrap over whole questions; None where nothing could disagree."""
     questions = [[_counted(values) for values in units] for units in by_question.values()]
     rng = random.Random(0)
     drawn = [_alpha([unit for units in rng.choices(questions, k=len(questions)) for unit in units]) for _ in range(DRAWS)]

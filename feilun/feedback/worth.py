@@ -112,5 +112,7 @@ def worth_now(home: Path, store: Store, rule: WorthRule | None = None) -> Worth:
     ended = [turn for turn in store.turns() if turn.state != "running" and "collect" in turn.steps]
     learnt = max((int(turn.steps["collect"].output.get("upto_seq", 0)) for turn in ended), default=0)
     rules, edited = LessonRules(min_trust=TurnSettings().min_trust), store.edited_threads(OWNER)
-    lessons = curate(store.kept_votes(store.last_seq()), gold_of(home, store), rules, edited, teaching_engines(store)).lessons
+    withheld = store.withheld_events()
+    votes = [vote for vote in store.kept_votes(store.last_seq()) if vote.id not in withheld]
+    lessons = curate(votes, gold_of(home, store), rules, edited, teaching_engines(store)).lessons
     return worth(learnable(lessons, learnt, champion.model), rule or WorthRule())

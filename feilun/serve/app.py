@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.config import ServeSettings
 from feilun.engine.chat import TextChat
-from feilun.serve import chat_api, copywriting, downloads, engines, feedback, growth, openai, product, rollout, teach, turns
+from feilun.serve import chat_api, copywriting, desk, downloads, engines, feedback, growth, openai, product, rollout, teach, turns
 from feilun.serve.auth import LOOPBACK, check_host, issue_owner_token
 from feilun.serve.champion import EngineFactory, Models
 from feilun.serve.erasures import watch_erasures
@@ -48,6 +48,7 @@ ROUTERS = (
     turns.router,
     teach.router,
     rollout.router,
+    desk.router,
 )
 
 SERVER_NOTE = "server"

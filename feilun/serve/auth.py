@@ -23,8 +23,8 @@ from feilun.store import Store, principal_of
 
 __all__ = ["SCOPES", "Principal", "authenticate", "check_host", "issue_owner_token", "owner_only", "requires", "until_refused"]
 
-SCOPES = frozenset({"chat", "feedback", "assert_end_user", "exam"})
-OWNER_SCOPES = frozenset({"chat", "feedback", "exam"})
+SCOPES = frozenset({"chat", "feedback", "assert_end_user", "exam", "desk"})
+OWNER_SCOPES = frozenset({"chat", "feedback", "exam", "desk"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 TOKEN_SECONDS = 7 * 24 * 3600.0
 SESSION_SECONDS = 30 * 24 * 3600.0

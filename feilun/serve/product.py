@@ -31,7 +31,7 @@ from feilun.serve.language import language_of, said
 from feilun.serve.state import State, state_of
 from feilun.serve.words import LANGUAGES, all_words, words_of
 
-__all__ = ["PROGRESS_NOTE", "STAGES", "router", "status"]
+__all__ = ["PROGRESS_NOTE", "STAGES", "router", "status", "template"]
 
 router = APIRouter()
 
@@ -62,7 +62,7 @@ async def page(request: Request, token: str | None = None) -> Response:
     language = language_of(request)
     owner = session_of(request) is not None
     theme = request.cookies.get("feilun_theme")
-    html = _template().render(
+    html = template("index.html").render(
         language=language, words=words_of(language, FIRST_WORDS), stages=STAGES, owner=owner, theme=theme if theme in THEMES else None,
         views=_present(VIEWS, ".js"), has_engines=bool(_present(["engines"], ".js")),
         parts=_present(PARTS, ".js"), styles=_present((*VIEWS, *PARTS), ".css"),
@@ -139,7 +139,7 @@ def _checked_progress(note: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
     environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
-    return environment.get_template("index.html")
+    return environment.get_template(name)

@@ -51,7 +51,7 @@ async def judge(request: Request, principal: Principal) -> Judged:
     run = asyncio.get_running_loop().run_in_executor
     try:
         task = await asyncio.to_thread(state.store.task, body["task"], principal.name)
-        target, value = (body["target"], None) if body["outcome"] == "undo" else task.choice(_side(body["outcome"], task))
+        target, value = (body["target"], None) if body["outcome"] == "undo" else task.choice(task.side(body["outcome"]))
         wanted = FeedbackRequest(
             principal=principal.name, target_id=target, kind="choice", value=value, idempotency_key=key, supersedes=body.get("supersedes")
         )
@@ -72,12 +72,6 @@ def _checked(body: Any) -> Mapping[str, str]:
     if is_undo != ("supersedes" in body) or is_undo != ("target" in body):
         raise _invalid("undo, and nothing else, names the event in supersedes and its target", "supersedes")
     return body
-
-
-def _side(outcome: str, task: Task) -> Any:
-    """What was shown first is the right answer where it was swapped."""
-    sides = ("right", "left") if task.swapped else ("left", "right")
-    return {"first": sides[0], "second": sides[1]}.get(outcome, outcome)
 
 
 def _invalid(message: str, field: str) -> ApiError:

@@ -16,7 +16,7 @@ KINDS = ("thumb", "edit", "choice", "comment", "report", "implicit")
 REASONS = ("wrong", "language", "too_long", "too_short", "style", "unsafe", "made_up", "other")
 EXPIRED = "expired"  # the subject of an erasure by age, which nobody asked for
 WHOLE = ""  # the thread of an erasure that is about everything of a principal
-SCOPES = ("chat", "feedback", "assert_end_user", "exam")
+SCOPES = ("chat", "feedback", "assert_end_user", "exam", "desk")
 
 
 class StoreError(UserError):

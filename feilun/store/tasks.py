@@ -68,6 +68,12 @@ class Task:
     swapped: bool
     at: float
 
+    def side(self, shown: str) -> Outcome:
+        """What "first" or "second" of the two as they were shown is; a tie and both bad are what they are."""
+        first, second = OUTCOMES[:2] if not self.swapped else OUTCOMES[1::-1]
+        said: dict[str, Outcome] = {"first": first, "second": second, "tie": "tie", "both_bad": "both_bad"}
+        return said[shown]
+
     def choice(self, outcome: Outcome) -> tuple[str, dict[str, Any]]:
         """(target, value) of the event that says so: the winner, else the first shown."""
         shown = (self.right_id, self.left_id) if self.swapped else (self.left_id, self.right_id)

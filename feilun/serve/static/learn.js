@@ -16,7 +16,8 @@ export async function mount(root, shell) {
     changed: look,
     report: app.report,
   });
-  root.append(element("div", { class: "learn" }, element("h1", { t: "help_me_learn" }), element("p", { class: "fine", t: "help_me_learn_more" }), line, judge.node));
+  root.append(element("div", { class: "learn" }, element("h1", { t: "help_me_learn" }), element("p", { class: "fine", t: "help_me_learn_more" }), line, judge.node,
+    element("p", { class: "fine" }, element("a", { href: "/desk", t: "desk_title" }))));
   document.addEventListener("keydown", (event) => root.hidden || judge.key(event));
 }
 
