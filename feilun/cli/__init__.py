@@ -1,7 +1,7 @@
 """The command line: one verb a stage, each working alone on the user's own files.
 
 parser.py   how a verb is added, and which model a word names      demo.py corpus.py stages.py exam.py serve.py
-home.py     looking, keys, erasure                                 feedback.py desk.py wheel.py rollout.py   the verbs, by stage
+home.py     looking, keys, erasure                                 feedback.py desk.py wheel.py rollout.py ranking.py   the verbs, by stage
 """
 
 import argparse
@@ -19,6 +19,7 @@ from feilun.cli.desk import add_desk
 from feilun.cli.exam import add_exam
 from feilun.cli.feedback import add_feedback
 from feilun.cli.home import add_home
+from feilun.cli.ranking import add_ranking
 from feilun.cli.rollout import add_rollout
 from feilun.cli.serve import add_serve
 from feilun.cli.stages import add_stages
@@ -80,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_serve(verbs)
     add_feedback(verbs)
     add_desk(verbs)
+    add_ranking(verbs)
     add_wheel(verbs)
     add_rollout(verbs)
     add_home(verbs)

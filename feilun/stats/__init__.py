@@ -23,7 +23,7 @@ from feilun.stats.flips import voters_to_add, voters_to_turn
 from feilun.stats.harm import harm_seen, harms_to_fire, log_e_first_harms
 from feilun.stats.intervals import Interval, bootstrap_interval, mean_interval, paired_difference, wilson
 from feilun.stats.missing import RatingRates, rating_rates
-from feilun.stats.rating import Duel, Rank, leaderboard
+from feilun.stats.rating import Duel, Leaderboard, Rank, leaderboard
 from feilun.stats.sequences import confidence_sequence
 from feilun.stats.values import Floats, voter_means, without_top
 
@@ -31,6 +31,7 @@ __all__ = [
     "Duel",
     "Floats",
     "Interval",
+    "Leaderboard",
     "Rank",
     "RatingRates",
     "bonferroni",

@@ -15,7 +15,7 @@ from feilun.stats.intervals import Interval
 from feilun.stats.values import Floats, check_confidence, codes_of
 from feilun.types import UserError
 
-__all__ = ["Duel", "Rank", "leaderboard"]
+__all__ = ["Duel", "Leaderboard", "Rank", "leaderboard"]
 
 # A whisper of a prior: a model that never lost gets a finite strength, and everything else moves less than a thousandth of its error.
 RIDGE = 1e-2

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from feilun.store.identity import text_of
+from feilun.store.identity import DESK, text_of
 from feilun.store.schema import choices, completions, messages
 from feilun.types import Consent
 
@@ -40,3 +40,18 @@ def newest(connection: sa.Connection, limit: int) -> list[Reply]:
         Reply(row.id, row.choice_index, row.principal, Consent(row.consent), row.siblings, text_of(row.content))
         for row in last.values()
     ]  # fmt: skip
+
+
+class Given(NamedTuple):
+    """An answer that was given to somebody, by whom."""
+
+    id: str
+    principal: str
+    model: str
+
+
+def given(connection: sa.Connection) -> list[Given]:
+    """Every answer to people; what was made to be judged aside."""
+    about = completions.c
+    rows = connection.execute(sa.select(about.id, about.principal, about.model).where(about.erased == 0, about.principal != DESK))
+    return [Given(*row) for row in rows]

@@ -33,7 +33,7 @@ from feilun.store.desks import DeskRow, Label
 from feilun.store.engines import EngineRow
 from feilun.store.exposures import Crowd, Harm
 from feilun.store.mirrors import BlindPair, Mirror
-from feilun.store.replies import Reply
+from feilun.store.replies import Given, Reply
 from feilun.store.rollouts import RolloutMove, RolloutRow
 from feilun.store.rows import (
     Arm,
@@ -202,6 +202,10 @@ class Store:
     def newest_replies(self, limit: int) -> list[Reply]:
         """The newest answers, with what followed each."""
         return self._database.read(lambda c: replies.newest(c, limit))
+
+    def answers(self) -> list[Given]:
+        """Every answer to people, without its words."""
+        return self._database.read(replies.given)
 
     def edited_threads(self, principal: str, upto_seq: int | None = None) -> frozenset[str]:
         """Threads in which this principal ever gave an edit, standing or not."""
