@@ -1,12 +1,15 @@
-"""People who meet a candidate step by step: the rule of a rollout on streams with a known truth.
+"""`python -m benchmarks.rollouts [--runs N]`: people who meet a candidate step by step; the rule of a rollout on streams of known truth.
 
 Each person asks a number of questions a day and complains of each answer with a probability of their own; the candidate multiplies it.
 The rule is the program's own, looked at after every part of a day; lots are drawn as it draws them.
 """
 
+import argparse
+import json
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from feilun.config import RolloutSettings
 from feilun.store import Crowd, RolloutRow
@@ -96,3 +99,32 @@ def row_of(settings: RolloutSettings) -> RolloutRow:
 def changed(row: RolloutRow, stage: Any, step: int, since: float) -> RolloutRow:
     fixed = {name: getattr(row, name) for name in ("id", "turn_id", "candidate", "champion", "epoch", "plan", "held", "version", "started")}
     return RolloutRow(**fixed, stage=stage, step=step, since=since, finished=None, why="", slow_seconds=row.slow_seconds)
+
+
+def table(num_runs: int) -> list[dict[str, Any]]:
+    """Harmless candidates first: how often one is taken back. Then harm by its ratio and the number of people: where it is found."""
+    rows = [row_for(1.0, 1000, num_runs), row_for(0.5, 1000, max(100, num_runs // 10))]
+    part = max(20, num_runs // 20)
+    return rows + [row_for(ratio, num_people, part) for num_people in (300, 1000, 3000, 10_000) for ratio in (1.5, 2.0, 3.0)]
+
+
+def row_for(ratio: float, num_people: int, num_runs: int) -> dict[str, Any]:
+    ends = [roll_out(seed, ratio, num_people) for seed in range(num_runs)]
+    back = [end for end in ends if end.stage == "rolled_back"]
+    early, num = [end for end in back if end.share < 0.5], len(back)
+    upper = float(stats.beta.ppf(0.95, num + 1, num_runs - num)) if num < num_runs else 1.0
+    row = {
+        "complaints": ratio, "people": num_people, "runs": num_runs, "taken_back": num / num_runs, "upper95": round(upper, 5),
+        "before_half": len(early) / num_runs, "days": round(float(np.mean([end.days for end in back])), 1) if back else None,
+        "harmed_share": round(float(np.mean([end.share for end in back])), 3) if back else None,
+        "not_finished": sum(end.stage not in ("closed", "rolled_back") for end in ends),
+    }  # fmt: skip
+    print(f"complaints x {ratio:g}, {num_people:6} people: taken back {num / num_runs:7.2%}, upper bound {upper:6.2%}, before half "
+          f"{len(early) / num_runs:7.2%}, after {row['days']} days, {num_runs} runs", flush=True)  # fmt: skip
+    return row
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2000)
+    print(json.dumps({"benchmark": "rollouts", "ours": table(parser.parse_args().runs)}))

@@ -4,6 +4,7 @@ False promotions: streams of pairs between equal models, looked at after every p
 same looks; the same with users who each lean their own way, counted by user and vote by vote; and the whole rule of a turn on exams
 that differ by luck alone. Power: edges of 57 to 43 among decided pairs. History: collect, curate and G0 of 1,000 new events behind 0, 9 and
 99 times as many that earlier turns have seen. Turns: CPU-seconds of the turns that the homes hold. Attacks: benchmarks.attacks.
+Rollouts: how often a harmless candidate is taken back, and where harm is found (benchmarks.rollouts).
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from benchmarks import attacks
+from benchmarks import attacks, rollouts
 from benchmarks.attack_streams import ATTACKS
 from feilun.config import PreferSettings, TurnSettings
 from feilun.demo.report import machine
@@ -164,6 +165,7 @@ def main() -> int:
     options = parser.parse_args()
     began = time.process_time()
     told, grown, turns = believed(options.runs), history(options.sizes, options.events), turns_of(options.home)
+    rolled = rollouts.table(options.runs)
     struck = attacks.table([name for name in ATTACKS if name != "none"], (0.05, 0.20), range(options.attack_seeds), attacks.SMALL)
     lifts, shares = attacks.ratios(struck), {row["name"]: row["share"] for row in told}
     seconds = [row["per_1000"] for row in turns]
@@ -172,11 +174,14 @@ def main() -> int:
         "cost_100x_history": round(grown[-1]["all"] / max(grown[0]["all"], 1e-9), 2) if options.sizes[-1] == 100 else None,
         "false_promotions": told[0]["upper95"], "power_57_1000": shares["57/43, 1,000 decided pairs"],
         **{name: lifts[name] for name in ("lift_kept_5pct", "lift_kept_20pct")},
+        "false_rollbacks": rolled[0]["upper95"],
+        "doubled_complaints_found_before_half": {row["people"]: row["before_half"] for row in rolled if row["complaints"] == 2.0},
     }  # fmt: skip
     absent = [] if seconds else ["seconds_per_1000_events: no --home with turns was named"]
     peers = {"naive z": told[1]["share"], **{name: value for name, value in lifts.items() if name not in ratios}}
     print(json.dumps({
-        "benchmark": "turn", "machine": machine(), "ours": {"believed": told, "history": grown, "turns": turns}, "peers": peers,
+        "benchmark": "turn", "machine": machine(), "ours": {"believed": told, "history": grown, "turns": turns, "rollouts": rolled},
+        "peers": peers,
         "ratios": ratios, "absent": absent, "cpu_seconds": round(time.process_time() - began, 1),
     }, ensure_ascii=False))  # fmt: skip
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rollout_house import NAMES, ask, at_share, begin, complain, crowd, mirror, through_shadow, to_share
+from rollout_house import NAMES, QUICK, ask, at_share, begin, complain, crowd, mirror, through_shadow, to_share
 from serve_house import until
 
 from benchmarks.rollouts import roll_out
@@ -108,6 +108,14 @@ def test_a_harmless_candidate_comes_to_everybody_step_by_step(home, store):
     gates = [receipt.gate for receipt in store.receipts(row.turn_id)]
     assert gates == ["plan", "g1", "rollout", "g2", *["g3"] * 4, "g4"]
     assert receipt_faults(home, store) == []
+
+
+def test_without_a_holdback_it_ends_with_everybody(home, store):
+    row = at_share(home, store, 0.5, dataclasses.replace(QUICK, holdback_share=0.0))
+    crowd(store, row, 120, lambda who, arm: who.endswith(("1", "3", "5")))
+    row = rolling.look(home, store)
+    assert (row.stage, row.finished is not None, store.champion().model) == ("closed", True, row.candidate)
+    assert store.receipts()[-1].body["figures"]["complaints_seen"] > 1.2
 
 
 def test_people_stay_with_the_model_that_they_have(home, store):
@@ -334,7 +342,8 @@ def test_hold_advance_and_abort(home, store, capsys):
     assert main(["--home", str(home), "rollout", "hold"]) == 0
     assert rolling.look(home, store).step == 0
     assert main(["--home", str(home), "rollout", "status"]) == 0
-    assert "held by hand" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert all(line in told for line in ("held by hand", "more people would take it back", "nobody looks at it"))
     assert main(["--home", str(home), "rollout", "advance"]) == 0
     assert store.rollout().step == 1
     assert store.receipts()[-1].body["verdict"].startswith("by hand; ")

@@ -1,10 +1,11 @@
 """A server while a candidate comes to people: the shadow that nobody hears, lots that hold, models that fail, the sentence on Growth."""
 
 import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
-from serve_house import House, ask, make_model, open_house, thumb, until, wait_for
+from serve_house import House, ask, error_of, make_model, open_house, thumb, until, wait_for
 
 from feilun.artifacts import find
 from feilun.config import RolloutSettings
@@ -175,6 +176,9 @@ def test_growth_says_where_it_stands_and_the_owner_judges_blind(house):
         assert owner.post("/api/rollout/judgement", json=body).json() == {"status": "recorded"}
         assert owner.post("/api/rollout/judgement", json=body).status_code == 409
         assert house.store.mirrors(row.id)[0].outcome == "champion"
+        house.store.note("turn_watch", {"pid": 1, "at": time.time()})
+        assert owner.get("/api/turn").json()["hindrance"] == "rolling_out"
+        assert error_of(owner.post("/api/turn", json={}), 409)["code"] == "rolling_out"
         to_share(house, 0.05)
         status = owner.get("/api/rollout").json()["rollout"]
         assert (status["stage"], status["share"], status["withheld"]) == ("canary", 0.05, 0)

@@ -102,6 +102,9 @@ CHINESE = {
     "the demo's own turns run first, and your lessons take part in them; ask again when the ring has turned": (
         "演示自己的几轮先转，你的课也在其中；转完之后再试"
     ),
+    "the model of the last turn is still being tried by people; one rollout ends before the next turn": (
+        "上一轮的模型还在逐步试用；试用完再转下一轮"
+    ),
     "nobody watches for requests: run `feilun turn --watch`, or serve without --no-watch": (
         "没有人等着转动：请运行 feilun turn --watch，或去掉 --no-watch 重新 feilun serve"
     ),

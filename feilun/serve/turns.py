@@ -94,6 +94,10 @@ def _ask(store: Store, by: str) -> str:
     if hindrance == "no_watcher":
         message = "nobody watches for requests: run `feilun turn --watch`, or serve without --no-watch"
         raise ApiError(503, message, code=hindrance, retry_after_seconds=5)
+    if hindrance == "rolling_out":
+        raise ApiError(
+            409, "the model of the last turn is still being tried by people; one rollout ends before the next turn", code=hindrance
+        )
     if hindrance == "no_model":
         raise ApiError(409, "there is no champion yet that could learn; promote a model first", code=hindrance)
     try:
@@ -110,6 +114,8 @@ def hindrance_of(store: Store) -> str | None:
     if is_watched(store):
         if unfinished is not None or store.asked_turn() is not None:
             return "turn_running"
+        if (rollout := store.rollout()) is not None and rollout.stage != "holdback":
+            return "rolling_out"
         return None if store.champion() is not None else "no_model"
     progress = store.read_note(PROGRESS_NOTE) or {}
     if progress.get("stage", "done") != "done":

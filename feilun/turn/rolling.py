@@ -17,7 +17,7 @@ from typing import Any
 from feilun.artifacts import find, lineage
 from feilun.config import RolloutSettings
 from feilun.store import LOAD_FAILURE_NOTE, Conflict, RolloutMove, RolloutRow, Store, StoreUnavailable, TurnRow
-from feilun.turn.rollout import GATES, UNFELT_SECONDS, Found, Seen, decide_rollout, firsts_of, plan_rollout, shadow_harms
+from feilun.turn.rollout import GATES, UNFELT_SECONDS, Found, Seen, complaints_seen, decide_rollout, firsts_of, plan_rollout, shadow_harms
 from feilun.types import UserError
 
 __all__ = ["abort", "advance", "begin", "hold", "keeping_rollouts", "look", "release", "seen_by", "under_way"]
@@ -98,10 +98,10 @@ def onward(home: Path, store: Store, row: RolloutRow, found: Found) -> RolloutMo
         return replace(ended(row, found), withhold=new_events(home, store, row))
     if found.verdict == "void":
         return ended(row, found)
-    body = {"inputs": inputs_of(row), "figures": found.figures, "verdict": found.why or "passed"}
-    gate = GATES[row.stage]
+    timed = row.slow_seconds if row.slow_seconds is not None else slow_seconds(store, row.champion)
+    figures = found.figures | {"slow_seconds": timed, "complaints_seen": told_ratio(complaints_seen(row, seen_by(store, row)))}
+    body, gate = {"inputs": inputs_of(row), "figures": figures, "verdict": found.why or "passed"}, GATES[row.stage]
     if row.stage == "shadow":
-        timed = row.slow_seconds if row.slow_seconds is not None else slow_seconds(store, row.champion)
         return RolloutMove(stage="canary", step=0, gate=gate, body=body, slow_seconds=timed)
     if row.stage == "canary" and row.step + 1 < len(row.plan["shares"]):
         return RolloutMove(stage="canary", step=row.step + 1, gate=gate, body=body)
@@ -110,6 +110,11 @@ def onward(home: Path, store: Store, row: RolloutRow, found: Found) -> RolloutMo
         stage, why = ("holdback", "it answers everybody but those held back") if held_back else ("closed", "it answers everybody")
         return RolloutMove(stage=stage, gate=gate, body=body, why=why, promote=True, turn_state="promoted")  # type: ignore[arg-type]
     return RolloutMove(stage="closed", gate=gate, body=body, why="the holdback ended without a sign of harm")
+
+
+def told_ratio(ratio: float) -> float | None:
+    """None where no harm however great would have been found."""
+    return round(ratio, 2) if math.isfinite(ratio) else None
 
 
 def ended(row: RolloutRow, found: Found) -> RolloutMove:

@@ -13,9 +13,20 @@ from feilun.config import RolloutSettings
 from feilun.stats import e_bonferroni, harm_seen, harms_to_fire, log_e_first_harms, log_e_sample_ratio
 from feilun.store import Arm, Crowd, Harm, Mirror, RolloutRow
 
-__all__ = ["GATES", "PHASES", "SIGNALS", "Found", "Seen", "decide_rollout", "firsts_of", "people_to_turn", "plan_rollout", "shadow_harms"]
+__all__ = [
+    "GATES",
+    "PHASES",
+    "SIGNALS",
+    "Found",
+    "Seen",
+    "complaints_seen",
+    "decide_rollout",
+    "firsts_of",
+    "people_to_turn",
+    "plan_rollout",
+    "shadow_harms",
+]
 
-PHASES = ("shadow", "canary", "holdback")
 GATES = {"shadow": "g2", "canary": "g3", "holdback": "g4"}
 SIGNALS = {
     "shadow": ("error", "slow", "judged"),
