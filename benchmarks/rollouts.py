@@ -6,12 +6,14 @@ The rule is the program's own, looked at after every part of a day; lots are dra
 
 import argparse
 import json
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from feilun.config import RolloutSettings
+from feilun.stats import log_e_first_harms
 from feilun.store import Crowd, RolloutRow
 from feilun.turn.rollout import Seen, decide_rollout, plan_rollout
 
@@ -54,6 +56,7 @@ class People:
     def live(self, row: RolloutRow) -> None:
         """A part of a day."""
         asked, has_it, drawn = self.rng.poisson(self.per_look), self.lots < row.share, self.lots >= row.share_before
+        self.asked = asked
         self.seen |= asked > 0
         self.answers += (int(asked[~has_it].sum()), int(asked[has_it].sum()))
         for signal, rate in self.rates.items():
@@ -101,6 +104,34 @@ def changed(row: RolloutRow, stage: Any, step: int, since: float) -> RolloutRow:
     return RolloutRow(**fixed, stage=stage, step=step, since=since, finished=None, why="", slow_seconds=row.slow_seconds)
 
 
+def looked_at(seed: int, num_people: int = 1000, num_days: int = 7, share: float = 0.25) -> tuple[bool, bool]:
+    """Whether a harmless candidate is blamed within a week at one step: by the e-value, and by a z test of answers with the same looks."""
+    people, row = People(np.random.default_rng(seed), num_people, 1.0, 3.0), row_of(RolloutSettings(shares=(share,), shadow_pairs=0))
+    rng, complaints, level, blamed = np.random.default_rng([seed, 1]), np.zeros(2), math.log(1 / RolloutSettings().alpha), [False, False]
+    for _ in range(num_days * LOOKS_A_DAY):
+        people.live(row)
+        said, has_it = rng.binomial(people.asked, people.rates["complaint"]), people.lots < share
+        complaints += (said[~has_it].sum(), said[has_it].sum())
+        blamed[0] |= log_e_first_harms(people.firsts["complaint"]) >= level
+        blamed[1] |= z_of(complaints, people.answers) > special.ndtri(1 - RolloutSettings().alpha)
+    return blamed[0], blamed[1]
+
+
+def z_of(complaints: Any, answers: Any) -> float:
+    shares, pooled = complaints / answers, complaints.sum() / answers.sum()
+    spread = math.sqrt(pooled * (1 - pooled) * (1 / answers[0] + 1 / answers[1])) if 0 < pooled < 1 else math.inf
+    return float(shares[1] - shares[0]) / spread
+
+
+def naive_row(num_runs: int) -> dict[str, Any]:
+    found = np.array([looked_at(seed) for seed in range(num_runs)])
+    row = {"step": "25 %, a week, 28 looks", "runs": num_runs, "e_value": float(found[:, 0].mean()), "naive_z": float(found[:, 1].mean())}
+    print(
+        f"harmless, one step of a week: blamed by the e-value {row['e_value']:.2%}, by a z test of answers {row['naive_z']:.2%}", flush=True
+    )
+    return row
+
+
 def table(num_runs: int) -> list[dict[str, Any]]:
     """Harmless candidates first: how often one is taken back. Then harm by its ratio and the number of people: where it is found."""
     rows = [row_for(1.0, 1000, num_runs), row_for(0.5, 1000, max(100, num_runs // 10))]
@@ -127,4 +158,5 @@ def row_for(ratio: float, num_people: int, num_runs: int) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
-    print(json.dumps({"benchmark": "rollouts", "ours": table(parser.parse_args().runs)}))
+    num_runs = parser.parse_args().runs
+    print(json.dumps({"benchmark": "rollouts", "ours": table(num_runs), "peers": naive_row(num_runs)}))

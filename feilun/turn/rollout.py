@@ -15,7 +15,6 @@ from feilun.store import Arm, Crowd, Harm, Mirror, RolloutRow
 
 __all__ = [
     "GATES",
-    "PHASES",
     "SIGNALS",
     "Found",
     "Seen",
