@@ -99,6 +99,16 @@ def test_what_is_least_sure_and_where_generations_differ_comes_first(store):
     assert store.assign_task(TEACH, "owner") is None
 
 
+def test_one_kind_of_question_does_not_crowd_out_the_others(store):
+    for question in ("write an ad for tea", "write an ad for milk", "write an ad for cups", "9.8 or 9.11?"):
+        asked(store, ANN, question)
+    now = {question: ["a", "b", "c", "d", "e"] for question in ("write an ad for tea", "write an ad for milk", "write an ad for cups")}
+    assert (
+        prepare_tasks(store, TEACH, speaker(NOW, {**now, "9.8 or 9.11?": ["a", "a", "a", "a", "b"]}), None, Asking(num_tasks=2)).added == 2
+    )
+    assert {waiting.question[:5] for waiting in store.waiting_tasks(TEACH)} == {"write", "9.8 o"}
+
+
 @given(st.lists(st.sampled_from("abc"), max_size=8))
 def test_uncertainty_is_the_chance_that_two_answers_differ(answers):
     pairs = [(a, b) for i, a in enumerate(answers) for j, b in enumerate(answers) if i != j]

@@ -2,12 +2,14 @@
 
 Of each question the champion gives one greedy answer and some drawn ones, the generation before it a greedy one. Uncertainty is the
 chance that two drawn answers differ; a question to which all answers are the same teaches nothing by a choice, and is not offered.
+Kinds of questions take turns, because long answers differ more easily than short ones.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from feilun.engine.chat import Chat, ChatParams
 from feilun.feedback.curation import may_teach
@@ -19,6 +21,10 @@ __all__ = ["Asking", "Prepared", "Speaker", "open_questions", "prepare_tasks", "
 
 MAX_ANSWER_TOKENS = 128
 NEWEST = 2000
+KIND_CHARS = 6  # questions that begin alike are mostly of one kind
+
+
+Asked = TypeVar("Asked", Served, NewTask)
 
 
 class Speaker(NamedTuple):
@@ -68,7 +74,7 @@ def open_questions(store: Store, desk: str) -> list[Served]:
 def prepare_tasks(store: Store, desk: str, champion: Speaker, earlier: Speaker | None, asking: Asking) -> Prepared:
     """Answer the newest open questions and keep as tasks those that would teach most."""
     questions, skipped = open_questions(store, desk), Counter[str]()
-    looked = [question for question in questions if _fits(question, champion, earlier, skipped)][: asking.num_looked]
+    looked = list(islice((each for each in in_turns(questions) if _fits(each, champion, earlier, skipped)), asking.num_looked))
     if not looked:
         return Prepared(len(questions), 0, 0, skipped)
     conversations = [Conversation.from_json([dict(message) for message in question.messages]) for question in looked]
@@ -81,7 +87,18 @@ def prepare_tasks(store: Store, desk: str, champion: Speaker, earlier: Speaker |
         skipped["all_answers_agree"] += task is None
         made += [task] if task else []
     made.sort(key=lambda task: -(task.why["uncertainty"] + task.why["generations_differ"]))
-    return Prepared(len(questions), len(looked), store.add_tasks(desk, made[: asking.num_tasks]), +skipped)
+    return Prepared(len(questions), len(looked), store.add_tasks(desk, in_turns(made)[: asking.num_tasks]), +skipped)
+
+
+def in_turns(asked: Iterable[Asked]) -> list[Asked]:
+    """The first of each kind of question, then the second of each, and so on: what many ask must not crowd out all else."""
+    taken: Counter[str] = Counter()
+    places = []
+    for each in asked:
+        kind = normalise(each.messages[-1]["content"])[:KIND_CHARS]
+        places.append((taken[kind], each))
+        taken[kind] += 1
+    return [each for _, each in sorted(places, key=lambda place: place[0])]
 
 
 def uncertainty(answers: Iterable[str]) -> float:
