@@ -9,6 +9,7 @@ lease.py  who works on a step, and who died            watch.py     one turn for
 due.py    when it turns by itself, the rule            itself.py    the same, from store and clock
 webhook.py who is told how turns ended                 account.py   a turn in plain words beside its receipts
 rollout.py the rule of shadow, canary and holdback     rolling.py   a rollout as it goes, and by hand
+beside.py what goes on in a thread beside the work
 """
 
 from feilun.turn.champions import promote, rollback

@@ -3,20 +3,18 @@
 Everything is in the store, and every move is one transaction with its receipt: who dies at whatever moment, the next look goes on.
 """
 
-import contextlib
 import math
 import secrets
-import sys
-import threading
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from feilun.artifacts import find, lineage
 from feilun.config import RolloutSettings
-from feilun.store import LOAD_FAILURE_NOTE, Conflict, RolloutMove, RolloutRow, Store, StoreUnavailable, TurnRow
+from feilun.store import LOAD_FAILURE_NOTE, Conflict, RolloutMove, RolloutRow, Store, TurnRow
+from feilun.turn.beside import again_and_again
 from feilun.turn.rollout import GATES, UNFELT_SECONDS, Found, Seen, complaints_seen, decide_rollout, firsts_of, plan_rollout, shadow_harms
 from feilun.types import UserError
 
@@ -190,24 +188,6 @@ def release(store: Store, rollout_id: str | None = None) -> tuple[str, int]:
     return chosen, store.release_events(chosen)
 
 
-@contextlib.contextmanager
-def keeping_rollouts(home: Path, store: Store, look_seconds: float = LOOK_SECONDS) -> Iterator[None]:
+def keeping_rollouts(home: Path, store: Store, look_seconds: float = LOOK_SECONDS) -> AbstractContextManager[None]:
     """While the block runs, a thread looks at the rollout again and again; also while a turn trains."""
-    stopped = threading.Event()
-
-    def keep() -> None:
-        while not stopped.wait(look_seconds):
-            try:
-                look(home, store)
-            except StoreUnavailable:
-                continue  # a busy file; the next look tells
-            except Exception as error:
-                print(f"rollout: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-
-    thread = threading.Thread(target=keep, daemon=True, name="rollouts")
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+    return again_and_again("rollout", lambda: look(home, store), look_seconds)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from feilun.config import TurnSettings, rebuild
 from feilun.store import Store, StoreError, StoreUnavailable, TurnRow
+from feilun.turn.beside import again_and_again
 from feilun.turn.itself import ask_if_due
 from feilun.turn.retention import apply_retention, is_due
 from feilun.turn.rolling import keeping_rollouts
@@ -144,20 +145,11 @@ class Watcher:
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
         """While the block runs the store shows that somebody watches, and what for."""
-        ended = threading.Event()
-
-        def beat() -> None:
-            self.tell(time.time())
-            while not ended.wait(self.pace.beat_seconds):
-                self.tell(time.time())
-
-        thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
-        thread.start()
+        self.tell(time.time())
         try:
-            yield
+            with again_and_again("heartbeat", lambda: self.tell(time.time()), self.pace.beat_seconds):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self.tell(0.0)
 
     def tell(self, at: float) -> None:

@@ -6,7 +6,6 @@ HMAC-SHA256(secret, timestamp + "." + body) and compares it with the header Feil
 the home; neither it nor the address beyond its host is ever printed or kept in the store's notes of deliveries.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import hmac
@@ -14,15 +13,16 @@ import json
 import os
 import secrets
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from feilun.config import WatchSettings, resolved
-from feilun.store import Store, StoreError, TurnRow
+from feilun.store import Store, TurnRow
+from feilun.turn.beside import again_and_again
 from feilun.turn.settings import WATCH_SETTINGS_NOTE, left_watch
 from feilun.types import UserError
 
@@ -149,22 +149,6 @@ def send(address: str, body: bytes, headers: Mapping[str, str]) -> int:
         raise OSError(type(error).__name__) from None
 
 
-@contextlib.contextmanager
-def telling(home: Path, store: Store, look_seconds: float = LOOK_SECONDS) -> Iterator[None]:
+def telling(home: Path, store: Store, look_seconds: float = LOOK_SECONDS) -> AbstractContextManager[None]:
     """While the block runs, a thread tells what there is to tell; also while a turn trains."""
-    stopped = threading.Event()
-
-    def keep() -> None:
-        while not stopped.wait(look_seconds):
-            try:
-                tell(home, store)
-            except (StoreError, UserError, OSError) as error:
-                print(f"webhook: {error if isinstance(error, UserError) else type(error).__name__}", file=sys.stderr, flush=True)
-
-    thread = threading.Thread(target=keep, daemon=True, name="webhook")
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+    return again_and_again("webhook", lambda: tell(home, store), look_seconds)
