@@ -30,9 +30,17 @@ class Rule:
     gate: str = ""
 
 
+ODD_HAN = "".join(mojibake.GBK_SIGNS) + scripts.COMMON_TRADITIONAL
+
+
 def has_odd_han(texts: pl.Series) -> pl.Series:
     """Characters that misread or traditional text has, and simplified text next to never."""
-    return texts.str.contains(f"[{''.join(mojibake.GBK_SIGNS)}{scripts.COMMON_TRADITIONAL}]")
+    return texts.str.contains(f"[{ODD_HAN}]")
+
+
+def is_out_of_the_ordinary(texts: pl.Series) -> pl.Series:
+    """All that any look in `GATES` flags: one walk over what most texts are."""
+    return texts.str.contains(f"[^{characters.USUAL}--[{ODD_HAN}]]")
 
 
 CHINESE = ("zh", "cmn", "yue")
@@ -87,7 +95,8 @@ def repair_texts(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -
 
 def _flagged_rows(texts: pl.Series, spoken: Mapping[tuple[str, ...], pl.Series], rules: Sequence[Rule]) -> list[list[int]]:
     """For each rule the texts that it may change, as they came."""
-    gates = {gate: GATES[gate](texts) for gate in {rule.gate for rule in rules} if gate}
+    odd = is_out_of_the_ordinary(texts)
+    gates = {name: among(texts, odd, gate) for name, gate in GATES.items()}
     flags: dict[Callable[[pl.Series], pl.Series], list[int]] = {}
     for rule in rules:
         if rule.flag not in flags:
