@@ -418,6 +418,24 @@ def test_a_watcher_takes_it_back_by_itself(home, store):
     assert store.rollouts()[-1].stage == "rolled_back"
 
 
+def test_a_killed_watcher_is_followed_by_one_that_takes_it_back(home, store):
+    row = at_share(home, store, 0.25)
+    crowd(store, row, 100, by_number(0.95))
+    watching = [sys.executable, "-m", "feilun.cli", "--home", str(home), "turn", "--watch"]
+    first = subprocess.Popen(watching, stdout=subprocess.PIPE)
+    assert b"watching" in first.stdout.readline()
+    first.kill()
+    first.communicate()
+    assert store.rollout().stage == "canary"
+    second = subprocess.Popen(watching, stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: store.rollout() is None)
+    finally:
+        second.terminate()
+        second.wait()
+    assert store.rollouts()[-1].stage == "rolled_back"
+
+
 # all of it, on people with a known truth
 
 
