@@ -4,6 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from serve_house import House, make_model
+
 from feilun.artifacts import draft, write_json
 from feilun.config import RolloutSettings
 from feilun.store import CompletionRecord, Exposure, FeedbackRequest, Mirror, RolloutRow, Store, uuid7
@@ -12,6 +14,7 @@ from feilun.turn.receipts import leave
 from feilun.types import Decision
 
 QUICK = RolloutSettings(shadow_pairs=4, shadow_seconds=0, stage_users=10, stage_answers=10, stage_seconds=0, stage_max_seconds=0)
+ALL = RolloutSettings(shadow_share=1.0, shadow_pairs=3, shadow_seconds=0, shares=(0.3, 0.5), holdback_share=0.3)
 NAMES = [f"key:shop/user-{number}" for number in range(2000)]
 
 
@@ -39,6 +42,15 @@ def begin(home: Path, store: Store, settings: RolloutSettings = QUICK, *, name: 
         store.finish_step(turn, step, "test", output)
     row = rolling.begin(store, store.turn(turn), candidate, settings, salt=name)
     store.finish_turn(turn, "rolling_out", "it rose")
+    return row
+
+
+def begin_beside(house: House, settings: RolloutSettings = ALL) -> RolloutRow:
+    """A rollout in the home of a server; its candidate echoes as "second"."""
+    candidate, champion = make_model(house.home, "second"), house.store.champion()
+    turn = house.store.start_turn({"name": "turn-1", "champion": {"model": champion.model, "epoch": champion.epoch}})
+    row = rolling.begin(house.store, house.store.turn(turn), candidate, settings, salt="salt")
+    house.store.finish_turn(turn, "rolling_out", "it rose")
     return row
 
 

@@ -302,6 +302,10 @@ def test_pairs_are_judged_blind_in_both_orders(home, store):
     outcomes = [found.outcome for found in store.mirrors(row.id)]
     assert outcomes == ["tie"] * 10 + ["champion"] * 2
     assert rolling.seen_by(store, row).firsts == {"judged": {0.5: (0, 2)}}
+    store.judge_pair(names[-1], 1, "owner", "undo")
+    assert store.next_blind_pair(row.id).completion_id == names[-1]
+    with pytest.raises(NotFound, match="not judged by you"):
+        store.judge_pair(names[0], 1, "somebody", "undo")
     with pytest.raises(Conflict, match="judged in this order already"):
         store.judge_pair(names[0], 0, "owner", 1)
     with pytest.raises(NotFound):

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from serve_house import House, ask, error_of, make_model, open_house, thumb, until, wait_for
+from rollout_house import begin_beside
+from serve_house import House, ask, error_of, open_house, thumb, until, wait_for
 
 from feilun.artifacts import find
 from feilun.config import RolloutSettings
@@ -13,7 +14,6 @@ from feilun.serve.auth import issue_owner_token
 from feilun.store import RolloutMove, RolloutRow
 from feilun.turn import rolling
 
-ALL = RolloutSettings(shadow_share=1.0, shadow_pairs=3, shadow_seconds=0, shares=(0.3, 0.5), holdback_share=0.3)
 USERS = [f"u{number}" for number in range(24)]
 
 
@@ -21,14 +21,6 @@ USERS = [f"u{number}" for number in range(24)]
 def house(tmp_path) -> Iterator[House]:
     with open_house(tmp_path / "home", first="first") as house:
         yield house
-
-
-def begin(house: House, settings: RolloutSettings = ALL) -> RolloutRow:
-    candidate, champion = make_model(house.home, "second"), house.store.champion()
-    turn = house.store.start_turn({"name": "turn-1", "champion": {"model": champion.model, "epoch": champion.epoch}})
-    row = rolling.begin(house.store, house.store.turn(turn), candidate, settings, salt="salt")
-    house.store.finish_turn(turn, "rolling_out", "it rose")
-    return row
 
 
 def to_share(house: House, share: float) -> RolloutRow:
@@ -51,7 +43,7 @@ def shop(house: House):
 
 
 def test_the_shadow_hears_the_questions_and_nobody_hears_it(house):
-    row = begin(house)
+    row = begin_beside(house)
     with shop(house) as client:
         until(lambda: len(house.engines) == 2)
         house.script.answers["slow?"] = ["a word"]
@@ -69,7 +61,7 @@ def test_the_shadow_hears_the_questions_and_nobody_hears_it(house):
 
 
 def test_a_candidate_that_breaks_is_a_fault_of_the_pair(house):
-    row = begin(house)
+    row = begin_beside(house)
     with shop(house) as client:
         until(lambda: len(house.engines) == 2)
         house.engines[1].broken = True
@@ -83,7 +75,7 @@ def test_a_candidate_that_breaks_is_a_fault_of_the_pair(house):
 
 def test_what_finds_no_quiet_moment_is_dropped_and_counted(house, monkeypatch):
     monkeypatch.setattr("feilun.serve.mirror.PATIENCE_SECONDS", 0.05)
-    row = begin(house)
+    row = begin_beside(house)
     with open_house(house.home) as other, shop(other) as client:
         wait_for(other, house.first)
         until(lambda: len(other.engines) == 2)
@@ -99,7 +91,7 @@ def test_what_finds_no_quiet_moment_is_dropped_and_counted(house, monkeypatch):
 
 
 def test_each_person_keeps_the_model_of_their_lot_and_harm_gives_everybody_the_champion(house):
-    begin(house, RolloutSettings(shadow_pairs=0, shares=(0.3, 0.5), stage_users=5, stage_answers=5))
+    begin_beside(house, RolloutSettings(shadow_pairs=0, shares=(0.3, 0.5), stage_users=5, stage_answers=5))
     row = to_share(house, 0.5)
     with shop(house) as client:
         until(lambda: spoken(house, client) == by_lot(row))
@@ -124,7 +116,7 @@ def test_each_person_keeps_the_model_of_their_lot_and_harm_gives_everybody_the_c
 
 
 def test_the_holdback_keeps_the_old_champion_for_its_lot(house):
-    begin(house)
+    begin_beside(house)
     row = to_share(house, 0.6)
     assert (row.stage, house.store.champion().model) == ("holdback", row.candidate)
     wait_for(house, row.candidate)
@@ -136,7 +128,7 @@ def test_the_holdback_keeps_the_old_champion_for_its_lot(house):
 
 
 def test_a_server_that_starts_in_the_middle_goes_on_by_the_same_lots(house):
-    begin(house)
+    begin_beside(house)
     row = to_share(house, 0.5)
     with open_house(house.home) as other:
         wait_for(other, house.first)
@@ -145,7 +137,7 @@ def test_a_server_that_starts_in_the_middle_goes_on_by_the_same_lots(house):
 
 
 def test_a_candidate_that_cannot_be_loaded_harms_nobody_and_ends_the_rollout(house):
-    row = begin(house)
+    row = begin_beside(house)
     shutil.rmtree(find(house.home, row.candidate, "models").path)
     until(lambda: (house.store.read_note("rollout_failure") or {}).get("rollout") == row.id)
     with shop(house) as client:
@@ -155,7 +147,7 @@ def test_a_candidate_that_cannot_be_loaded_harms_nobody_and_ends_the_rollout(hou
 
 
 def test_growth_says_where_it_stands_and_the_owner_judges_blind(house):
-    row = begin(house, RolloutSettings(shadow_share=1.0, shadow_pairs=9))
+    row = begin_beside(house, RolloutSettings(shadow_share=1.0, shadow_pairs=9))
     with shop(house) as client, house.client({"Origin": house.url}) as owner:
         owner.get("/", params={"token": issue_owner_token(house.store)})
         until(lambda: len(house.engines) == 2)

@@ -22,7 +22,7 @@ from feilun.serve.charts import Curve, Point, curve_chart, measure_chart, with_s
 from feilun.serve.errors import ApiError
 from feilun.serve.language import language_of
 from feilun.serve.product import PROGRESS_NOTE
-from feilun.serve.rollout import rollout_sentences
+from feilun.serve.rollout import is_judging, rollout_sentences
 from feilun.serve.state import state_of
 from feilun.serve.timeline import Entry, lessons_of, timeline
 from feilun.serve.truth import own_choices, truths
@@ -91,6 +91,7 @@ def growth(home: Path, store: Store, language: str) -> dict[str, Any]:
     charts = [*measures(entries, words), *(loss_chart(run, first["samples"], words) for run in first["runs"] if run["curve"])]
     return {
         "truth": [*truths(entries, own, first["making"]), *rollout_sentences(store, entries)],
+        "judging": is_judging(store),
         "generations": [told_entry(entry) | {"own": own if entry is current else None} for entry in entries],
         "probes": probes(home, entries), "charts": charts, "birth": first | {"runs": [told_run(run) for run in first["runs"]]},
         "downloads": downloads(home, current),

@@ -9,19 +9,20 @@ from fastapi.responses import JSONResponse
 
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.errors import ApiError
+from feilun.serve.render import render_blocks
 from feilun.serve.state import state_of
 from feilun.serve.timeline import Entry
 from feilun.serve.truth import sentence
 from feilun.serve.wire import read_json
 from feilun.store import Conflict, NotFound, RolloutRow, Store, StoreError
 
-__all__ = ["rollout_sentences", "router"]
+__all__ = ["is_judging", "rollout_sentences", "router"]
 
 router = APIRouter()
 
 Owner = Annotated[Principal, Depends(owner_only)]
 NO_STORE = {"Cache-Control": "no-store"}
-JUDGED = (0, 1, "tie", "both_bad")
+JUDGED = (0, 1, "tie", "both_bad", "undo")
 
 
 @router.get("/api/rollout")
@@ -32,7 +33,7 @@ async def get_rollout(request: Request, _owner: Owner) -> JSONResponse:
 
 @router.get("/api/rollout/pair")
 async def get_pair(request: Request, _owner: Owner) -> JSONResponse:
-    """{"pair": null or {"id", "slot", "messages", "answers": [text, text]}}: what waits to be judged; nothing tells whose is which."""
+    """{"pair": null or {"id", "slot", "messages", "answers": [text, text], "blocks"}}: what waits; nothing in it tells whose is which."""
     return JSONResponse({"pair": await asyncio.to_thread(next_pair, state_of(request).store)}, headers=NO_STORE)
 
 
@@ -55,11 +56,11 @@ def parse_judgement(body: Any) -> tuple[str, int, int | str]:
     given = body if isinstance(body, dict) else {}
     pair, slot, chosen = given.get("pair"), given.get("slot"), given.get("chosen")
     if given.keys() - {"pair", "slot", "chosen"} or not isinstance(pair, str):
-        raise ApiError(400, 'the body must be {"pair": id, "slot": 0 or 1, "chosen": 0, 1, "tie" or "both_bad"}', param="pair")
+        raise ApiError(400, 'the body must be {"pair": id, "slot": 0 or 1, "chosen": 0, 1, "tie", "both_bad" or "undo"}', param="pair")
     if isinstance(slot, bool) or slot not in (0, 1):
         raise ApiError(400, f"slot={slot!r}: allowed are 0 and 1", param="slot", code="invalid_value")
     if isinstance(chosen, bool) or not isinstance(chosen, int | str) or chosen not in JUDGED:
-        raise ApiError(400, f"chosen={chosen!r}: allowed are 0, 1, tie and both_bad", param="chosen", code="invalid_value")
+        raise ApiError(400, f"chosen={chosen!r}: allowed are 0, 1, tie, both_bad and undo", param="chosen", code="invalid_value")
     return pair, int(slot), chosen
 
 
@@ -68,7 +69,15 @@ def next_pair(store: Store) -> dict[str, Any] | None:
     pair = store.next_blind_pair(row.id) if row is not None and row.stage == "shadow" else None
     if pair is None:
         return None
-    return {"id": pair.completion_id, "slot": pair.slot, "messages": pair.messages, "answers": list(pair.answers)}
+    messages = [{**message, "blocks": render_blocks(str(message["content"]))} for message in pair.messages]
+    told = {"id": pair.completion_id, "slot": pair.slot, "messages": messages, "answers": list(pair.answers)}
+    return told | {"blocks": [render_blocks(answer) for answer in pair.answers]}
+
+
+def is_judging(store: Store) -> bool:
+    """Whether a pair of the shadow waits for the owner."""
+    row = store.rollout()
+    return row is not None and row.stage == "shadow" and store.next_blind_pair(row.id) is not None
 
 
 def told_rollout(store: Store) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from feilun.store.schema import choices, completions, judgements, mirror_drops, 
 
 OUTCOMES = ("champion", "candidate", "tie", "both_bad")
 SLOTS = (0, 1)
+UNDO = "undo"
 
 
 class Mirror(NamedTuple):
@@ -113,9 +114,14 @@ def other(arm: Arm) -> Arm:
 
 
 def judge(connection: sa.Connection, completion_id: str, slot: int, rater: str, chosen: int | str) -> str:
-    """chosen: 0 or 1, the better of the two as they were shown; "tie" or "both_bad". Raises NotFound; Conflict where it is judged."""
+    """chosen: 0 or 1, the better of the two as they were shown; "tie" or "both_bad"; "undo" takes an own judgement back.
+
+    Raises NotFound; Conflict where it is judged.
+    """
     if slot not in SLOTS or not connection.execute(sa.select(mirrors.c.at).where(mirrors.c.completion_id == completion_id)).first():
         raise NotFound(f"no pair {completion_id!r} in order {slot}")
+    if chosen == UNDO:
+        return _undo(connection, completion_id, slot, rater)
     first = first_shown(completion_id, slot)
     outcome = chosen if isinstance(chosen, str) else first if chosen == 0 else other(first)
     if outcome not in OUTCOMES:
@@ -126,3 +132,10 @@ def judge(connection: sa.Connection, completion_id: str, slot: int, rater: str, 
     values = {"completion_id": completion_id, "slot": slot, "rater": subject_of(rater), "outcome": outcome, "at": time.time()}
     connection.execute(judgements.insert().values(values))
     return outcome
+
+
+def _undo(connection: sa.Connection, completion_id: str, slot: int, rater: str) -> str:
+    by_me = (judgements.c.completion_id == completion_id) & (judgements.c.slot == slot) & (judgements.c.rater == subject_of(rater))
+    if connection.execute(judgements.delete().where(by_me)).rowcount == 0:
+        raise NotFound(f"pair {completion_id!r} was not judged by you in order {slot}")
+    return UNDO

@@ -2,6 +2,7 @@
 
 import { renderBirth } from "./birth.js";
 import { chartGrid } from "./chart.js";
+import { Judge } from "./judge.js";
 import { mountNow, renderNow } from "./now.js";
 import { renderProbes } from "./probes.js";
 import { renderTimeline } from "./timeline.js";
@@ -16,6 +17,7 @@ let seen = "";
 let asking = false;
 let lookedAt = 0;
 let hasTurn = false;
+let judge = null;
 
 export function mount(root, shell) {
   app = shell;
@@ -24,10 +26,29 @@ export function mount(root, shell) {
   const titled = (name, more) => part(name, make("h2", { t: name, id: `title-${name}` }), more && make("p", { class: "fine", t: more }), make("div"));
   parts.truth = make("header", { class: "truth" });
   root.append(make("div", { class: "growing" }, parts.truth, part("now"), part("turn"),
-    titled("generations", "timeline_more"), titled("probes", "probes_more"), titled("curves", "curves_more"), part("birth"), titled("downloads")));
-  for (const name of ["generations", "curves", "probes", "downloads"]) parts[name].setAttribute("aria-labelledby", `title-${name}`);
+    titled("judging", "judging_more"), titled("generations", "timeline_more"), titled("probes", "probes_more"), titled("curves", "curves_more"), part("birth"), titled("downloads")));
+  for (const name of ["judging", "generations", "curves", "probes", "downloads"]) parts[name].setAttribute("aria-labelledby", `title-${name}`);
   mountNow(parts.now, app);
   mountTurn();
+  mountJudge();
+}
+
+/** Pairs of a rollout's shadow, to be judged without knowing whose answers they are. */
+function mountJudge() {
+  const chosen = { first: 0, second: 1 };
+  judge = new Judge({
+    take: async () => {
+      const { pair } = await app.api("GET", "/api/rollout/pair");
+      return { task: pair && { id: [pair.id, pair.slot], messages: pair.messages, answers: pair.blocks }, looking: false };
+    },
+    give: async ({ task: [pair, slot], outcome }) => {
+      await app.api("POST", "/api/rollout/judgement", { pair, slot, chosen: chosen[outcome] ?? outcome });
+      return { id: pair };
+    },
+    told: () => "", changed: () => {}, report: app.report,
+  });
+  judge.node.addEventListener("keydown", (event) => judge.key(event));
+  parts.judging.querySelector(":scope > div").append(judge.node);
 }
 
 /** The panel of the turn, where this server has one. */
@@ -51,6 +72,7 @@ export function onStatus(status) {
 }
 
 export const onLanguage = () => {
+  judge.speak();
   drawn.clear();
   seen = "";
   look();
@@ -93,6 +115,8 @@ function render() {
   const losses = charts.filter((chart) => chart.name.startsWith("loss-"));
   draw("birth", { birth, losses }, (value) => renderBirth(parts.birth, app, value));
   draw("downloads", downloads, (value) => inside("downloads").replaceChildren(renderDownloads(value)));
+  parts.judging.hidden = !data.judging && !judge.task;
+  if (data.judging && !judge.task) app.load("learn.css").then(() => judge.next());
   parts.generations.hidden = !generations.length;
   parts.probes.hidden = !probes.rows.length;
   parts.curves.hidden = !measures.length;
