@@ -107,12 +107,14 @@ def test_agreement_and_cost_are_those_of_the_labels(store, tmp_path):
     assert (found.agreement, found.cost, found.cost_a_task, found.currency) == (1.0, 3.0, 0.5, "EUR")
     assert [(rater.rater, rater.labels, rater.cost) for rater in found.raters] == [(ANN, 6, 1.5), (BOB, 6, 1.5)]
     assert 0 <= found.hours < 0.1
+    assert [rater.agrees for rater in found.raters] == [1.0, 1.0]
     for vote in store.current_votes(principal=BOB)[:3]:
         value = {"over": [{"id": vote.target_id, "index": 0}], "outcome": "win"}
         store.record_feedback(FeedbackRequest(principal=BOB, target_id=vote.over[0].id, kind="choice", value=value))
     told = desk_report(tmp_path, store, store.desks()[-1])
     assert told.labels == 12, "a change of mind is no further label"
     assert told.agreement < 0.2
+    assert [rater.agrees for rater in told.raters] == [0.5, 0.5]
     assert told.low <= told.agreement <= told.high
 
 

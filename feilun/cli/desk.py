@@ -112,11 +112,12 @@ def report_lines(found: "DeskReport") -> list[str]:
         f"agreement alpha {alpha}, on {found.shared} tasks that several judged",
     ]
     if found.raters:
-        lines.append(f"{'rater':24}  labels   gold  trust  seconds     cost")
+        lines.append(f"{'rater':24}  labels   gold  agrees  trust  seconds     cost")
     for rater in found.raters:
         gold = f"{rater.gold_right}/{rater.gold_asked}" if rater.gold_asked else "-"
+        agrees = "-" if rater.agrees is None else f"{rater.agrees:.2f}"
         trust = "-" if rater.trust is None else f"{rater.trust:.2f}"
-        lines.append(f"{rater.rater:24}  {rater.labels:6}  {gold:>5}  {trust:>5}  {rater.seconds:7.0f}  {rater.cost:7.2f}")
+        lines.append(f"{rater.rater:24}  {rater.labels:6}  {gold:>5}  {agrees:>6}  {trust:>5}  {rater.seconds:7.0f}  {rater.cost:7.2f}")
     return lines
 
 

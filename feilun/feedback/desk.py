@@ -1,6 +1,6 @@
 """A labelling desk: its rules, and what has come of it: how far the raters agree, with each other and with gold, and what a label costs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -47,12 +47,16 @@ class DeskRules:
 
 
 class RaterReport(NamedTuple):
-    """gold_right of gold_asked; trust: as lessons weigh it, None before anything is known; seconds: the median a label."""
+    """gold_right of gold_asked; agrees: the share of others' labels of the same tasks that say the same, None without any.
+
+    trust: as lessons weigh it, None before anything is known; seconds: the median a label.
+    """
 
     rater: str
     labels: int
     gold_right: int
     gold_asked: int
+    agrees: float | None
     trust: float | None
     seconds: float
     cost: float
@@ -99,11 +103,13 @@ def desk_report(home: Path, store: Store, desk: DeskRow) -> DeskReport:
     return DeskReport(
         name=desk.name, is_open=desk.closed is None, tasks=num_tasks - num_gold, settled=settled, gold=num_gold, labels=len(labels),
         agreement=found, low=low, high=high, shared=len(shared), cost=cost, cost_a_task=cost / settled if settled else None,
-        currency=rules.currency, hours=sum(map(_worked, labels)) / 3600, raters=_raters(home, store, labels, rules),
+        currency=rules.currency, hours=sum(map(_worked, labels)) / 3600, raters=_raters(home, store, labels, by_task, rules),
     )  # fmt: skip
 
 
-def _raters(home: Path, store: Store, labels: Iterable[Label], rules: DeskRules) -> list[RaterReport]:
+def _raters(
+    home: Path, store: Store, labels: Iterable[Label], by_task: Mapping[str, Sequence[Label]], rules: DeskRules
+) -> list[RaterReport]:
     by_rater: dict[str, list[Label]] = {}
     for label in labels:
         by_rater.setdefault(label.principal, []).append(label)
@@ -116,10 +122,16 @@ def _raters(home: Path, store: Store, labels: Iterable[Label], rules: DeskRules)
         found.append(
             RaterReport(
                 rater=rater, labels=len(mine), gold_right=sum(label.outcome == label.gold for label in gold), gold_asked=len(gold),
+                agrees=_agrees(mine, by_task),
                 trust=trust, seconds=median(map(_worked, mine)), cost=0.0 if rater == OWNER else rules.price * len(mine),
             )
         )  # fmt: skip
     return found
+
+
+def _agrees(mine: Iterable[Label], by_task: Mapping[str, Sequence[Label]]) -> float | None:
+    others = [(label.outcome, other.outcome) for label in mine for other in by_task[label.task] if other.principal != label.principal]
+    return sum(one == other for one, other in others) / len(others) if others else None
 
 
 def _worked(label: Label) -> float:

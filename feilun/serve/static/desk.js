@@ -117,9 +117,9 @@ function draw() {
     fill("desk_agreement", { alpha: rounded(found.agreement, 2) + interval, n: found.shared }),
     fill("desk_cost", { cost: price(found.cost), each: price(found.cost_a_task) }),
   ];
-  const heads = ["rater", "labels", "gold", "trust", "seconds", "cost"].map((name) => element("th", { scope: "col", t: `desk_col_${name}` }));
+  const heads = ["rater", "labels", "gold", "agrees", "trust", "seconds", "cost"].map((name) => element("th", { scope: "col", t: `desk_col_${name}` }));
   const rows = found.raters.map((rater) => element("tr", {}, element("th", { scope: "row" }, rater.rater), ...[
-    rater.labels, rater.gold_asked ? `${rater.gold_right} / ${rater.gold_asked}` : "–", rounded(rater.trust, 2), rounded(rater.seconds, 0), price(rater.cost),
+    rater.labels, rater.gold_asked ? `${rater.gold_right} / ${rater.gold_asked}` : "–", rounded(rater.agrees, 2), rounded(rater.trust, 2), rounded(rater.seconds, 0), price(rater.cost),
   ].map((text) => element("td", {}, String(text)))));
   report.replaceChildren(element("h2", { t: "desk_progress" }), element("ul", {}, facts.map((fact) => element("li", {}, fact))),
     element("div", { class: "wide", tabIndex: 0 }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows))));
