@@ -1,11 +1,9 @@
 """Pinyin in brackets behind the character it reads, as sites print it by machine after every converted character."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import polars as pl
 
@@ -19,7 +17,6 @@ NOTE = re.compile(rf"([\u3400-\u9fff])([(（] ?([a-zü]{{0,6}}[{TONED}][a-zü]{{
 FLAG = f"[(（] ?[a-zü]*[{TONED}]"
 # One note may be an author's, for a rare character; machines leave many.
 MIN_NOTES = 3
-NO_PHRASES = "PYPINYIN_NO_PHRASES"
 
 
 def has_annotations(texts: pl.Series) -> pl.Series:
@@ -34,21 +31,8 @@ def annotations(text: str) -> Iterator[Edit]:
 
 
 @cache
-def _pypinyin() -> tuple[Any, Any]:
-    """Its function and the style with tones; without its table of phrases, which takes a quarter of a second and is not asked here."""
-    asked = os.environ.get(NO_PHRASES)
-    os.environ[NO_PHRASES] = "true"
-    try:
-        from pypinyin import Style, pinyin
-    finally:
-        os.environ.pop(NO_PHRASES)
-        if asked is not None:
-            os.environ[NO_PHRASES] = asked
-    return pinyin, Style.TONE
-
-
-@cache
 def _readings(character: str) -> frozenset[str]:
-    pinyin, tone = _pypinyin()
+    from pypinyin import Style, pinyin  # its table of phrases takes a quarter of a second to read
+
     twins = {character, simplified(character)}
-    return frozenset(reading for twin in twins for word in pinyin(twin, style=tone, heteronym=True) for reading in word)
+    return frozenset(reading for twin in twins for word in pinyin(twin, style=Style.TONE, heteronym=True) for reading in word)
