@@ -16,6 +16,7 @@ from benchmarks.rollouts import roll_out
 from feilun.cli import main
 from feilun.config import PreferSettings, RolloutSettings, TurnSettings, apply_settings
 from feilun.feedback import build_lessons
+from feilun.feedback.account import kept_account
 from feilun.stats import harm_seen, harms_to_fire, log_e_first_harms
 from feilun.store import CompletionRecord, Conflict, FeedbackRequest, Mirror, NotFound, RolloutMove, Store
 from feilun.turn import receipt_faults, rolling, run_turn
@@ -100,13 +101,17 @@ def test_a_harmless_candidate_comes_to_everybody_step_by_step(home, store):
         row = rolling.look(home, store)
     assert shares == [0.01, 0.05, 0.25, 0.5]
     assert (row.stage, row.share, store.champion().model) == ("holdback", 0.95, row.candidate)
-    assert store.turn(row.turn_id).state == "promoted"
+    turn = store.turn(row.turn_id)
+    assert turn.state == "promoted"
+    (told,) = [receipt.body for receipt in store.receipts(turn.id) if receipt.gate == "account"]
+    assert told["verdict"] == "promoted"
+    assert kept_account(home, store, turn, "en").startswith("# turn-1: the new model answers now")
     assert rolling.look(home, store).stage == "holdback"
     assert rolling.look(home, store, now=row.since + 8 * 86_400).stage == "closed"
     assert store.rollout() is None
     assert store.withheld_events() == {}
     gates = [receipt.gate for receipt in store.receipts(row.turn_id)]
-    assert gates == ["plan", "g1", "rollout", "g2", *["g3"] * 4, "g4"]
+    assert gates == ["plan", "g1", "rollout", "g2", *["g3"] * 4, "account", "g4"]
     assert receipt_faults(home, store) == []
 
 
@@ -115,7 +120,7 @@ def test_without_a_holdback_it_ends_with_everybody(home, store):
     crowd(store, row, 120, lambda who, arm: who.endswith(("1", "3", "5")))
     row = rolling.look(home, store)
     assert (row.stage, row.finished is not None, store.champion().model) == ("closed", True, row.candidate)
-    assert store.receipts()[-1].body["figures"]["complaints_seen"] > 1.2
+    assert store.receipts()[-2].body["figures"]["complaints_seen"] > 1.2
 
 
 def test_people_stay_with_the_model_that_they_have(home, store):
@@ -181,7 +186,7 @@ def test_complaints_take_a_candidate_back_and_its_new_lessons_with_it(home, stor
     assert store.turn(row.turn_id).state == ("refused" if stage == "canary" else "promoted")
     assert row.candidate in store.quarantined()
     assert sorted(store.withheld_events()) == sorted(event.id for event in store.events()[: len(ids)])
-    assert store.receipts()[-1].body["verdict"] == row.why
+    assert [receipt for receipt in store.receipts() if receipt.gate != "account"][-1].body["verdict"] == row.why
     with pytest.raises(Conflict, match="set aside"):
         store.set_champion(row.candidate, "by hand")
 
@@ -410,7 +415,7 @@ def test_killed_in_the_middle_of_a_move_nothing_has_moved_and_the_next_look_does
     assert rolling.look(home, store).stage == "holdback"
     assert rolling.look(home, store).stage == "holdback"
     assert [champion.model for champion in store.history()] == [row.champion, row.candidate]
-    assert len(store.receipts()) == num_receipts + 1
+    assert [receipt.gate for receipt in store.receipts()][num_receipts:] == ["g3", "account"]
 
 
 def test_a_watcher_takes_it_back_by_itself(home, store):

@@ -14,6 +14,7 @@ from typing import Any
 from feilun.artifacts import find, lineage
 from feilun.config import RolloutSettings
 from feilun.store import LOAD_FAILURE_NOTE, Conflict, RolloutMove, RolloutRow, Store, TurnRow
+from feilun.turn.account import leave_account
 from feilun.turn.beside import again_and_again
 from feilun.turn.rollout import GATES, UNFELT_SECONDS, Found, Seen, complaints_seen, decide_rollout, firsts_of, plan_rollout, shadow_harms
 from feilun.types import UserError
@@ -66,13 +67,21 @@ def look(home: Path, store: Store, now: float | None = None) -> RolloutRow | Non
         return row  # a turn that was killed between its last step and its end is gone on with first
     try:
         if void := broken(store, row):
-            return store.move_rollout(row, ended(row, Found("void", void, {})))
+            return _move(home, store, row, ended(row, Found("void", void, {})))
         found = decide_rollout(row, seen_by(store, row), time.time() if now is None else now)
         if found.verdict == "wait":
             return row
-        return store.move_rollout(row, onward(home, store, row, found))
+        return _move(home, store, row, onward(home, store, row, found))
     except Conflict:
         return store.rollout()
+
+
+def _move(home: Path, store: Store, row: RolloutRow, to: RolloutMove) -> RolloutRow:
+    """The move; where it brings the turn to its end, the turn has another account."""
+    moved = store.move_rollout(row, to)
+    if to.turn_state:
+        leave_account(home, store, store.turn(row.turn_id))
+    return moved
 
 
 def broken(store: Store, row: RolloutRow) -> str:
@@ -169,8 +178,8 @@ def advance(home: Path, store: Store) -> RolloutRow:
     row = the_rollout(store)
     found = decide_rollout(replace(row, held=False), seen_by(store, row), time.time())
     if found.verdict in ("harm", "void"):
-        return store.move_rollout(row, onward(home, store, row, found))
-    return store.move_rollout(row, onward(home, store, row, Found("next", f"by hand; {found.why or 'nothing was missing'}", found.figures)))
+        return _move(home, store, row, onward(home, store, row, found))
+    return _move(home, store, row, onward(home, store, row, Found("next", f"by hand; {found.why or 'nothing was missing'}", found.figures)))
 
 
 def abort(store: Store, reason: str) -> RolloutRow:
