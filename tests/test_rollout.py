@@ -123,6 +123,15 @@ def test_without_a_holdback_it_ends_with_everybody(home, store):
     assert store.receipts()[-2].body["figures"]["complaints_seen"] > 1.2
 
 
+def test_the_next_candidate_ends_a_holdback_and_waits_for_an_earlier_step(home, store):
+    first = at_share(home, store, 0.95)
+    second = begin(home, store, name="turn-2")
+    assert [(row.id, row.stage) for row in store.rollouts()] == [(first.id, "closed"), (second.id, "shadow")]
+    assert (second.champion, store.champion().model) == (first.candidate, first.candidate)
+    with pytest.raises(Conflict, match="one runs at a time"):
+        begin(home, store, name="turn-3")
+
+
 def test_people_stay_with_the_model_that_they_have(home, store):
     row = begin(home, store)
     had: set[str] = set()
