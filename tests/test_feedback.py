@@ -4,7 +4,6 @@ import ast
 import json
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +135,8 @@ def test_what_each_kind_teaches() -> None:
         vote(1, ANN, "edit", "blue", prompt="a"),
         vote(2, ANN, "thumb", 1, prompt="b"),
         vote(3, ANN, "thumb", -1, prompt="c"),
-        replace(choice(4, ANN, "green", "grey"), prompt=({"role": "user", "content": "d"},)),
-        replace(choice(5, ANN, "green", "grey", "tie"), prompt=({"role": "user", "content": "e"},)),
+        choice(4, ANN, "green", "grey")._replace(prompt=({"role": "user", "content": "d"},)),
+        choice(5, ANN, "green", "grey", "tie")._replace(prompt=({"role": "user", "content": "e"},)),
         vote(6, ANN, "comment", "well"),
         vote(7, ANN, "implicit", {"name": "copy", "n": 1}),
         vote(8, ANN, "report", "bad", prompt="f"),
@@ -201,7 +200,7 @@ def test_no_rater_but_the_owner_floods() -> None:
     rules = LessonRules(max_rater_share=0.1, min_rater_cap=5)
     made = curate(flood, None, rules)
     assert (len(made.lessons), made.dropped) == (10, {"rater_cap": 90})
-    owner = [replace(v, principal="owner") for v in flood]
+    owner = [v._replace(principal="owner") for v in flood]
     assert len(curate(owner, None, rules, frozenset(v.thread_id for v in owner)).lessons) == 100
 
 
@@ -210,7 +209,7 @@ def test_the_owner_is_held_out_by_thread_unless_edited() -> None:
     said = vote(1, "owner", "thumb", 1, thread_id=out)
     assert not may_teach(said, frozenset())
     assert may_teach(said, frozenset({out}))
-    assert may_teach(replace(said, thread_id=next(f"t{i}" for i in range(100) if not is_held_out(f"t{i}"))), frozenset())
+    assert may_teach(said._replace(thread_id=next(f"t{i}" for i in range(100) if not is_held_out(f"t{i}"))), frozenset())
 
 
 TALK = st.lists(
@@ -237,7 +236,7 @@ def test_held_out_and_unwilling_people_change_nothing(said: Any, others: Any, co
         strangers = told([(RATERS[50 + RATERS.index(r)], *rest) for r, *rest in others], consent=Consent.SERVE)
     else:
         strangers = told([(HELD_OUT[RATERS.index(r)], *rest) for r, *rest in others])
-    strangers = [replace(v, seq=v.seq + 5, id=f"x{v.seq}") for v in strangers]
+    strangers = [v._replace(seq=v.seq + 5, id=f"x{v.seq}") for v in strangers]
     gold = {"a": ("red",)}
     alone, among = curate(clean, gold, LOOSE), curate([*clean, *strangers], gold, LOOSE)
     assert sft_rows(alone.lessons) == sft_rows(among.lessons)
@@ -343,8 +342,8 @@ def test_trust_and_lessons_do_not_see_the_order_of_numbers() -> None:
         votes.append(vote(seq, rater, kind, value, prompt=f"{a} or {b} ({rng.randrange(4)})?", answer=rng.choice([a, b])))
     gold = {v.prompt[0]["content"]: (v.answer,) for v in votes[:120]}
     turned = [
-        replace(
-            v, answer=mirrored(v.answer), value=mirrored(v.value) if isinstance(v.value, str) else v.value,
+        v._replace(
+            answer=mirrored(v.answer), value=mirrored(v.value) if isinstance(v.value, str) else v.value,
             prompt=tuple({**m, "content": mirrored(m["content"])} for m in v.prompt),
         )
         for v in votes

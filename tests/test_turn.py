@@ -218,7 +218,7 @@ def test_a_staged_turn_ends_with_a_rollout_and_leaves_the_champion(home):
         row = store.rollout()
         assert (row.candidate, row.champion, row.id) == (result.candidate, result.champion, result.outputs["promote"]["rollout"])
         assert (len(store.rollouts()), store.champion().model) == (1, result.champion)
-        assert [receipt.gate for receipt in store.receipts()] == ["plan", "g0", "g1", "rollout"]
+        assert [receipt.gate for receipt in store.receipts()] == ["plan", "g0", "g1", "rollout", "account"]
         assert receipt_faults(home, store) == []
         assert rolling.new_events(home, store, row) == ()
     with pytest.raises(UserError, match="is being rolled out"):

@@ -1,5 +1,6 @@
 """A labelling desk: its rules, and what has come of it: how far the raters agree, with each other and with gold, and what a label costs."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class DeskRules:
             raise UserError(f"overlap={self.overlap}: allowed are whole numbers from 1 on")
         if not 0 <= self.gold_share < 1:
             raise UserError(f"gold_share={self.gold_share:g}: allowed is from 0 to below 1")
-        if not 0 <= self.price < float("inf"):
+        if not 0 <= self.price < math.inf:
             raise UserError(f"price={self.price:g}: allowed is 0 or more")
         if len(self.guidelines) > MAX_GUIDELINE_CHARS:
             raise UserError(f"the guidelines have {len(self.guidelines)} characters; allowed are {MAX_GUIDELINE_CHARS}")

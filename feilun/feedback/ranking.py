@@ -62,7 +62,7 @@ def _paired(a: str, b: str) -> dict[str, tuple[float, float]]:
 
 
 def _style(text: str) -> dict[str, float]:
-    return {"length": float(len(text)), "lists": float(len(LIST_LINE.findall(text))), "bold": float(len(BOLD.findall(text)))}
+    return {"length": len(text), "lists": len(LIST_LINE.findall(text)), "bold": len(BOLD.findall(text))}
 
 
 def ranked(duels: Sequence[Duel], confidence: float = 0.95) -> list[Part]:

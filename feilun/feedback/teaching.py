@@ -129,7 +129,7 @@ def _task(question: Served, champion: Speaker, earlier: Speaker | None, now: str
     if not now.strip() or not (differs or others):
         return None
     other = (earlier.model, then) if differs and earlier else (champion.model, others.most_common(1)[0][0])
-    why = {"uncertainty": round(uncertainty(drawn), 4), "generations_differ": float(differs)}
+    why = {"uncertainty": round(uncertainty(drawn), 4), "generations_differ": 1.0 if differs else 0.0}
     return NewTask(
         source=question.completion_id, consent=question.consent, messages=question.messages, left=(champion.model, now), right=other,
         why=why,

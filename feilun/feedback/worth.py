@@ -95,7 +95,7 @@ def learnable(lessons: Iterable[Lesson], learnt_seq: int, champion: str) -> Lear
 def surprise(vote: CurrentVote, champion: str) -> float:
     """How far a vote contradicts the model: 1 where it names another answer, 0 where it praises its own, .5 between two of its own."""
     if vote.kind == "edit":
-        return float(normalise(vote.value) != normalise(vote.answer))
+        return 1.0 if normalise(vote.value) != normalise(vote.answer) else 0.0
     if vote.kind != "choice" or vote.value["outcome"] != "win":
         return 0.0
     lost = any(sibling.model == champion for sibling in vote.over)
@@ -110,7 +110,7 @@ def worth_now(home: Path, store: Store, rule: WorthRule | None = None) -> Worth:
     if champion is None:
         return Worth(0.0, None)
     ended = [turn for turn in store.turns() if turn.state != "running" and "collect" in turn.steps]
-    learnt = max((int(turn.steps["collect"].output.get("upto_seq", 0)) for turn in ended), default=0)
+    learnt = max((turn.steps["collect"].output.get("upto_seq", 0) for turn in ended), default=0)
     rules, edited = LessonRules(min_trust=TurnSettings().min_trust), store.edited_threads(OWNER)
     withheld = store.withheld_events()
     votes = [vote for vote in store.kept_votes(store.last_seq()) if vote.id not in withheld]
