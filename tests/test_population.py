@@ -1,6 +1,7 @@
 import ast
 import asyncio
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -258,6 +259,24 @@ def test_one_event_one_feedback(prompts_file, tmp_path):
             assert other["id"] != body["target"]["id"]
             assert server.completions[other["id"]]["metadata"]["thread_id"] == e.thread_id
             assert server.completions[other["id"]]["seed"] != asked["seed"]
+
+
+def test_one_person_does_one_thing_after_another(prompts_file, tmp_path):
+    """Answers take as long as they like: what a person says of one thing first is also heard first."""
+    server, events, rng = FakeServer(), make_events(prompts_file), random.Random(1)
+    quick = server.transport()
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(rng.random() / 50)
+        return await quick.handle_async_request(request)
+
+    with Journal(tmp_path / "j", {"n": len(events)}) as journal:
+        talk(httpx.MockTransport(slow), lambda client: visit(client, events, journal))
+    heard = [next(e for e in events if e.key == key) for key in server.feedback]
+    assert [e.index for e in heard] != sorted(e.index for e in heard), "nothing was out of order, so nothing was shown"
+    for who in {e.person.name for e in events}:
+        said = [e.index for e in heard if e.person.name == who]
+        assert said == sorted(said)
 
 
 class Killed(BaseException):

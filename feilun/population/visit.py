@@ -1,7 +1,7 @@
 """One turn of events: people ask, look at what comes back, and say what they think."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,13 +26,16 @@ async def visit(
 ) -> Counter[str]:
     """Every event not yet acknowledged, `concurrency` at a time; returns how many ended with which status over all runs.
 
+    One person does one thing after another: whoever judges an answer twice means the later judgement, however busy the server is.
     "silent": the person looked and said nothing (a control). The first refusal by the server ends the visit.
     """
     waiting = iter([e for e in events if e.index not in journal.statuses])
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # a lock goes to those who wait in the order of their coming
 
     async def worker() -> None:
         for event in waiting:
-            journal.done(event.index, await _event(client, event, journal, control))
+            async with turns[event.person.name]:
+                journal.done(event.index, await _event(client, event, journal, control))
             if progress is not None:
                 progress(len(journal.statuses), len(events))
 
