@@ -75,11 +75,8 @@ class FakeServer:
         text = self.answer(body["messages"][0]["content"])
         self.completions[name] = body
         if not body.get("stream"):
-            return (
-                200,
-                "application/json",
-                json.dumps({"id": name, "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}),
-            )
+            message = {"role": "assistant", "content": text}
+            return 200, "application/json", json.dumps({"id": name, "choices": [{"index": 0, "message": message}]})
         deltas = [{"role": "assistant"}, *({"content": c} for c in text), {}]
         lines = [json.dumps({"id": name, "choices": [{"index": 0, "delta": d}]}, ensure_ascii=False) for d in deltas]
         return 200, "text/event-stream", "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
@@ -262,21 +259,18 @@ def test_one_event_one_feedback(prompts_file, tmp_path):
 
 
 def test_one_person_does_one_thing_after_another(prompts_file, tmp_path):
-    """Answers take as long as they like: what a person says of one thing first is also heard first."""
     server, events, rng = FakeServer(), make_events(prompts_file), random.Random(1)
-    quick = server.transport()
+    quick = server.transport().handler
 
     async def slow(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(rng.random() / 50)
-        return await quick.handle_async_request(request)
+        return await quick(request)
 
-    with Journal(tmp_path / "j", {"n": len(events)}) as journal:
-        talk(httpx.MockTransport(slow), lambda client: visit(client, events, journal))
-    heard = [next(e for e in events if e.key == key) for key in server.feedback]
-    assert [e.index for e in heard] != sorted(e.index for e in heard), "nothing was out of order, so nothing was shown"
-    for who in {e.person.name for e in events}:
-        said = [e.index for e in heard if e.person.name == who]
-        assert said == sorted(said)
+    server.transport = lambda: httpx.MockTransport(slow)
+    run_visit(server, tmp_path / "j", events)
+    heard = [(e.person.name, e.index) for key in server.feedback for e in events if e.key == key]
+    assert [index for _, index in heard] != sorted(index for _, index in heard), "nothing was out of order, so nothing was shown"
+    assert sorted(heard, key=lambda place: place[0]) == sorted(heard)
 
 
 class Killed(BaseException):
@@ -417,13 +411,9 @@ def test_measure_refuses_a_list_about_numbers(prompts_file):
 
 
 def test_acceptance_interval_is_clustered_by_user():
-    alike = [{"user": f"u{i // 20}", "accepted": i // 20 % 2 == 0} for i in range(240)]
-    apart = [{"user": f"u{i // 20}", "accepted": i % 2 == 0} for i in range(240)]
+    alike, apart = ([{"user": f"u{i // 20}", "accepted": i // each % 2 == 0} for i in range(240)] for each in (20, 1))
     assert acceptance(alike, 0)["high"] - acceptance(alike, 0)["low"] > 0.3
     assert acceptance(apart, 0) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 240}
-
-
-# the process
 
 
 @pytest.fixture
