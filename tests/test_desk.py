@@ -1,6 +1,7 @@
 """The labelling desk: who is shown what, overlap and gold, agreement and cost, and that its answers are feedback like any other."""
 
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
 from matrix_house import MatrixHouse
@@ -9,7 +10,7 @@ from test_teach import ANN, BOB, CARL, NOW, asked, task
 
 from feilun.cli import main
 from feilun.feedback import LessonRules, curate
-from feilun.feedback.desk import DeskRules, desk_report, settings_of
+from feilun.feedback.desk import DeskRules, desk_report
 from feilun.feedback.gold import gold_of
 from feilun.store import Conflict, FeedbackRequest, NotFound, Store
 from feilun.types import UserError
@@ -24,7 +25,7 @@ def store(tmp_path):
 
 
 def open_desk(store: Store, num_tasks: int, **rules) -> None:
-    store.open_desk("d", settings_of(DeskRules(**rules)))
+    store.open_desk("d", asdict(DeskRules(**rules)))
     for n in range(num_tasks):
         store.add_tasks("d", [task(asked(store, ANN, f"q{n}"), f"q{n}", f"good {n}", f"poor {n}")])
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def run_teach(options: argparse.Namespace) -> int:
 
 
 def run_open(options: argparse.Namespace) -> int:
-    from feilun.feedback.desk import DeskRules, settings_of
+    from feilun.feedback.desk import DeskRules
     from feilun.store import Store
 
     text = read_guidelines(options.guidelines) if options.guidelines else ""
@@ -65,7 +66,7 @@ def run_open(options: argparse.Namespace) -> int:
     with Store.open(options.home) as store:
         if store.champion() is None:
             raise UserError("there is no champion to ask; promote a model first: feilun promote REF")
-        store.open_desk(options.name, settings_of(rules))
+        store.open_desk(options.name, asdict(rules))
         prepare(options, store, options.name)
         server = store.read_note("server")
     where = f"{server['url']}/desk" if server else "/desk of the server"

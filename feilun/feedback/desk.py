@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -137,7 +137,3 @@ def _agrees(mine: Iterable[Label], by_task: Mapping[str, Sequence[Label]]) -> fl
 
 def _worked(label: Label) -> float:
     return min(label.seconds, MOST_SECONDS)
-
-
-def settings_of(rules: DeskRules) -> dict[str, Any]:
-    return asdict(rules)

@@ -18,6 +18,7 @@ from feilun.config import ServeSettings
 from feilun.engine.chat import Chat, ChatParams
 from feilun.serve.errors import ApiError
 from feilun.serve.loaded import Loaded
+from feilun.serve.looking import look_for_ever
 from feilun.serve.remotes import Remotes
 from feilun.store import ChampionRow, Store, engine_of
 from feilun.types import Conversation, UserError
@@ -58,12 +59,7 @@ class Models:
 
     async def watch(self) -> None:
         """Look at the champion row for ever; a fault of the look itself is logged and looked past."""
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                log.exception("looking at the champion row failed; trying again")
-            await asyncio.sleep(WATCH_SECONDS)
+        await look_for_ever("the champion row", self.look, WATCH_SECONDS)
 
     async def look(self) -> None:
         """Take the champion if it is another one; one that could not be loaded is tried again after `retry_seconds`."""

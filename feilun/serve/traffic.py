@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from feilun.serve.champion import SERVED_NAMES, Loaded, Models
+from feilun.serve.looking import look_for_ever
 from feilun.store import LOAD_FAILURE_NOTE, Arm, Exposure, RolloutRow, Store
 
 __all__ = ["Route", "Traffic"]
@@ -38,12 +39,7 @@ class Traffic:
 
     async def watch(self) -> None:
         """Look at the rollout for ever; a fault of the look itself is logged and looked past."""
-        while True:
-            try:
-                await self.look()
-            except Exception:
-                log.exception("looking at the rollout failed; trying again")
-            await asyncio.sleep(WATCH_SECONDS)
+        await look_for_ever("the rollout", self.look, WATCH_SECONDS)
 
     async def look(self) -> None:
         self.row = row = await asyncio.to_thread(self._store.rollout)

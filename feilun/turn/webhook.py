@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from feilun.artifacts import write_secret
 from feilun.config import WatchSettings, resolved
 from feilun.store import Store, TurnRow
 from feilun.turn.beside import again_and_again
@@ -56,10 +56,7 @@ def secret_of(home: Path) -> bytes:
     """The secret, made with the first call; readable by the owner of the file alone."""
     path = home / SECRET_FILE
     if not path.exists():
-        made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{secrets.token_urlsafe(32)}\n")
-        made.rename(path)
+        write_secret(path, secrets.token_urlsafe(32))
     found = path.read_text(encoding="utf-8").strip()
     if not found:
         raise UserError(f"{path} is empty; put a secret into it, or delete it and a new one is made")

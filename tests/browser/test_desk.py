@@ -1,5 +1,7 @@
 """The labelling desk in a real browser: a rater with a key on a phone in Chinese, the owner who sees how far it is; axe on both."""
 
+from dataclasses import asdict
+
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -8,14 +10,14 @@ from serve_house import ask, until
 
 from browser.axe import axe_script, findings
 from browser.house import CHINESE_PHONE, enter, expect, first_page
-from feilun.feedback.desk import DeskRules, settings_of
+from feilun.feedback.desk import DeskRules
 from feilun.store import NewTask
 from feilun.types import Consent
 
 
 @pytest.fixture
 def desk(house):
-    house.store.open_desk("d", settings_of(DeskRules(guidelines="Choose the *true* one.", price=1, currency="EUR")))
+    house.store.open_desk("d", asdict(DeskRules(guidelines="Choose the *true* one.", price=1, currency="EUR")))
     with house.client(house.key("asker", "chat")) as client:
         for question in ("tea?", "milk?"):
             source = client.post("/v1/chat/completions", json=ask(question)).json()["id"]
