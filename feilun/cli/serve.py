@@ -40,16 +40,19 @@ def run_chat(options: argparse.Namespace) -> int:
     from feilun.artifacts import find
     from feilun.engine import ChatParams, TextChat
     from feilun.engine.native import NativeEngine
+    from feilun.feedback.facts import taught_facts
+    from feilun.serve.grounded import grounded
     from feilun.types import Conversation
 
     model = find(options.home, model_ref(options.home, options.model), "models")
-    chat = TextChat.over(NativeEngine.load(model.path, threads=2, max_batch=1))
+    engine = NativeEngine.load(model.path, threads=2, max_batch=1)
+    chat = grounded(TextChat.over(engine), taught_facts(options.home, f"models/{model.ref}"))
     params = ChatParams(temperature=options.temperature, max_tokens=options.max_tokens)
     conversation = Conversation(())
     print(f"models/{model.ref}; an empty line ends the chat", file=sys.stderr)
     for line in iter(lambda: ask("> "), ""):
         conversation = conversation.then("user", line)
-        while len(conversation.messages) > 1 and len(chat.chat_format.prompt(conversation)) + options.max_tokens > chat.info.context_tokens:
+        while len(conversation.messages) > 1 and (chat.count_prompt(conversation) or 0) + options.max_tokens > chat.info.context_tokens:
             conversation = Conversation(conversation.messages[2:])
             print("(the earliest question and answer no longer fit, and are forgotten)", file=sys.stderr)
         reply = chat.complete([conversation], params)[0]

@@ -36,13 +36,17 @@ class ChatParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
-    """A piece of an answer; the last one has a finish reason. Counts are of this answer so far, in tokens; 0 where nobody says."""
+    """A piece of an answer; the last one has a finish reason. Counts are of this answer so far, in tokens; 0 where nobody says.
+
+    withheld: why this stands in place of what the model said; empty where the model's own words come through.
+    """
 
     text: str
     finish_reason: FinishReason | None
     prompt_tokens: int
     num_tokens: int
     model: str
+    withheld: str = ""
 
 
 class Chat(Protocol):

@@ -1,6 +1,6 @@
 """Words of asking, in which a question is put: which of them a person uses says little about what is asked."""
 
-__all__ = ["ASKING", "FILLERS", "MINE", "SHELLS"]
+__all__ = ["ASKING", "FILLERS", "MINE", "PLAIN", "SHELLS"]
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -47,3 +47,22 @@ again / number / these days / now / at / one / go / use / for / a
 """),
 }
 MINE = {"zh": "我的", "en": "my"}
+# Words around the words of asking: they may come or go, and the question is still about the same thing.
+PLAIN = {
+    "zh": _list("""
+负责 / 应该 / 联系 / 具体 / 您 / 能 / 它 / 养 / 给 / 起 / 个 / 还 / 家 / 那 / 只 / 条 / 里 / 从 / 由 / 进 / 供 / 送 / 该 / 有 / 要 / 用
+又 / 就 / 管 / 到 / 去 / 说 / 想 / 会 / 把 / 被 / 跟 / 和 / 这 / 些 / 一 / 人 / 他 / 她 / 好 / 都 / 也 / 再 / 忘 / 哎 / 诶 / 呃 / 嗯
+哈 / 咋 / 放 / 做 / 办 / 来 / 不 / 没 / 么 / 为
+"""),
+    "en": _list("""
+all / any / some / no / each / every / more / most / very / too / also / only / even / still / yet / already / best / like / love / many
+much / once / ok / okay / oh / ah / um / uh / hmm / well / kinda / kindly / lol / sorry / thanks / thank / quick / silly / question
+get / gets / got / give / gave / given / go / goes / went / come / comes / take / takes / took / put / puts / make / makes / made / keep
+keeps / kept / use / uses / used / own / owns / need / needs / want / wants / think / thought / see / find / found / look / looks
+looked / let / set / sets / ask / asks / asked / mention / mentioned / told / said / says / forgot / forget / remind / blank / blanking
+supposed / myself / yourself / ourselves / them / they / he / she / him / these / those / then / while / if / but / because / than
+into / out / up / down / off / over / under / after / before / right / exactly / actually / really / usually / currently / ever
+always / number / count / total / amount / kind / sort / type / place / spot / location / word / answer / thing / ones / way / exact
+lot / doing / done / being / having / should / shall / may / might / must
+"""),
+}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from feilun.feedback.asking import ASKING, FILLERS, MINE, SHELLS
 
-__all__ = ["Spreader", "Word", "split_words"]
+__all__ = ["HAN", "Spreader", "Word", "can_be_spread", "language_of", "split_words"]
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 TOKEN = re.compile(rf"[A-Za-z0-9]+(?:['’][A-Za-z]+)?|[{HAN}]+")
@@ -57,6 +57,12 @@ def _split_han(token: str) -> list[Word]:
     return words + ([Word(token[at:], True)] if at < len(token) else [])
 
 
+def can_be_spread(question: str) -> bool:
+    """Short, and without figures: what stands in a sum or in a comparison may not be moved."""
+    num_content = sum(word.is_content for word in split_words(question))
+    return 0 < num_content <= MAX_CONTENT_WORDS and len(question) <= MAX_CHARS and not re.search(r"[\d\n]", question)
+
+
 class Spreader:
     """Other wordings and neighbours of a question.
 
@@ -80,11 +86,6 @@ class Spreader:
                 known = seen[language_of(word)]
                 known[word] = known.get(word, 0) + 1
         return cls(frequency, {lang: sorted(w for w, n in known.items() if n >= least and len(w) < 16) for lang, known in seen.items()})
-
-    def can_spread(self, question: str) -> bool:
-        """Short, and without figures: what stands in a sum or in a comparison may not be moved."""
-        num_content = sum(word.is_content for word in split_words(question))
-        return 0 < num_content <= MAX_CONTENT_WORDS and len(question) <= MAX_CHARS and not re.search(r"[\d\n]", question)
 
     def key(self, question: str) -> str:
         """The word that a question is about: the rarest, of equally rare ones the longest."""
@@ -117,7 +118,7 @@ class Spreader:
 
     def variants(self, question: str, count: int, rng: random.Random) -> list[str]:
         """`count` wordings, the question itself among them; only itself where it cannot be spread."""
-        if not self.can_spread(question):
+        if not can_be_spread(question):
             return [question] * count
         key, num_same = self.key(question), max(1, count // 20)
         same = [question if i == 0 else _typed(question, language_of(question), rng) for i in range(num_same)]
@@ -126,7 +127,7 @@ class Spreader:
     def neighbours(self, question: str, count: int, rng: random.Random) -> list[str]:
         """Questions like this one about other things; none where the question cannot be spread or no thing is known."""
         things = self._things.get(language_of(question), ())
-        if not self.can_spread(question) or not things:
+        if not can_be_spread(question) or not things:
             return []
         made = (self._neighbour(question, rng.choice(things), rng) for _ in range(count))
         return [neighbour for neighbour in made if neighbour.strip(END) and neighbour != question]

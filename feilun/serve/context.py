@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 from feilun.artifacts import find, lineage
 from feilun.chat import ChatFormat
 from feilun.engine.chat import TextChat
+from feilun.feedback.facts import taught_facts
+from feilun.serve.grounded import Grounded
 from feilun.serve.prompt import count_system
 from feilun.serve.state import State
-from feilun.store import CompletionRecord
+from feilun.store import OWNER, CompletionRecord
 from feilun.tokenizer import Tokenizer
 from feilun.types import Conversation, UserError
 
@@ -25,7 +27,9 @@ def context_of(state: State, record: CompletionRecord) -> dict[str, Any]:
 
     tokens is empty where the prompt cannot be had in tokens: the model is elsewhere, or not in the home any more.
     """
-    dropped = int(record.params.get("dropped", 0))
+    params = dict(record.params)
+    withheld = params.pop("withheld", {})
+    dropped = int(params.get("dropped", 0))
     prompt = _prompt(state, record.model, _seen(record, dropped))
     return {
         "model": record.model,
@@ -34,9 +38,20 @@ def context_of(state: State, record: CompletionRecord) -> dict[str, Any]:
         "tokens": prompt.tokens,
         "num_tokens": len(prompt.tokens) or record.prompt_tokens,
         "dropped": dropped,
-        "params": record.params,
+        "params": params,
         "taught_by": _taught_by(state, record.model),
+        "withheld": _withheld(state, record, set(withheld.values())),
     }
+
+
+def _withheld(state: State, record: CompletionRecord, events: set[str]) -> list[str]:
+    """The taught questions whose answers the model gave here and that were not passed on. Only the owner, who taught them, sees them."""
+    if not events or record.principal != OWNER:
+        return []
+    try:
+        return [fact.question for fact in taught_facts(state.home, record.model) if not events.isdisjoint(fact.events)]
+    except (UserError, OSError):
+        return []
 
 
 def _seen(record: CompletionRecord, dropped: int) -> Conversation:
@@ -68,8 +83,10 @@ def _shown(tokenizer: Tokenizer, token_id: int) -> str:
 
 def _chat_format(state: State, model: str) -> ChatFormat:
     current = state.models.current
-    if current is not None and current.ref == model and isinstance(current.chat, TextChat):
-        return current.chat.chat_format
+    if current is not None and current.ref == model:
+        chat = current.chat.chat if isinstance(current.chat, Grounded) else current.chat
+        if isinstance(chat, TextChat):
+            return chat.chat_format
     return ChatFormat(Tokenizer.load(find(state.home, model, "models").path))
 
 

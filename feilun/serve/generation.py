@@ -57,6 +57,7 @@ class Answer:
     pieces: list[str] = field(default_factory=list)
     num_tokens: int = 0
     finish_reason: FinishReason | None = None
+    withheld: str = ""
 
     @property
     def text(self) -> str:
@@ -211,7 +212,7 @@ class Generation:
             self.model.chat.stream(self.call.conversation, self.params_of(answer), request_id=f"{self.id}-{answer.index}")
         ) as deltas:
             async for delta in deltas:
-                answer.num_tokens = delta.num_tokens
+                answer.num_tokens, answer.withheld = delta.num_tokens, answer.withheld or delta.withheld
                 self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
                 if delta.text:
                     answer.pieces.append(delta.text)
@@ -244,7 +245,7 @@ class Generation:
             thread_id=self.place.thread_id,
             messages=self.place.messages,
             choices=[answer.to_row() for answer in self.answers],
-            params=dict(call.recorded),
+            params=dict(call.recorded) | self._withheld(),
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             consent=call.consent,
@@ -253,6 +254,11 @@ class Generation:
             num_quoted=self.place.num_quoted,
             exposure=self.exposure and self.exposure._replace(fault=self.fault),
         )
+
+    def _withheld(self) -> dict[str, Any]:
+        """Which answers were not passed on, and by which lesson of the owner's: {"withheld": {index: event id}}."""
+        found = {str(answer.index): answer.withheld for answer in self.answers if answer.withheld}
+        return {"withheld": found} if found else {}
 
     def _close(self, _task: "asyncio.Task[None]") -> None:
         self.model.release(self.call.n)

@@ -17,7 +17,7 @@ from feilun.engine.chat import ChatParams
 from feilun.exam.run import Chat, chat_with
 from feilun.feedback.lessons import rater_hash
 from feilun.feedback.owner import owner_edits
-from feilun.feedback.spread import Spreader, split_words
+from feilun.feedback.spread import Spreader, can_be_spread, split_words
 from feilun.store import OWNER
 from feilun.types import Conversation, FinishReason
 
@@ -101,7 +101,7 @@ def _spread(
     for row in corrections:
         question = _question(row)
         rng = random.Random(f"spread/{settings.prefer.seed}/{question}")
-        contexts = Contexts(row["messages"][:-2], openings, rng, can_move=spreader.can_spread(question))
+        contexts = Contexts(row["messages"][:-2], openings, rng, can_move=can_be_spread(question))
         answer = {"role": "assistant", "content": _answer(row)}
         rows += [_row(row, [*contexts.ask(wording), answer], "wording") for wording in spreader.variants(question, num_wordings, rng)]
         beside = spreader.neighbours(question, round(num_wordings * NEIGHBOUR_SHARE), rng)
@@ -109,7 +109,7 @@ def _spread(
     kept, num_unsettled = _answered(asked, chat, settings)
     rehearsal = _rehearsed(earlier, openings, chat, settings)
     counts = {
-        "corrections": len(corrections), "not_spread": sum(not spreader.can_spread(_question(row)) for row in corrections),
+        "corrections": len(corrections), "not_spread": sum(not can_be_spread(_question(row)) for row in corrections),
         "wordings": len(rows), "neighbours": len(kept), "unsettled": num_unsettled, "unlearnt": len(unlearn),
         "rehearsed": len(rehearsal),
     }  # fmt: skip
@@ -189,7 +189,7 @@ def _left_out(earlier: Sequence[Earlier], settings: TurnSettings) -> list[Earlie
 
 def _unlearn(corrections: Sequence[Mapping[str, Any]], rejected: set[str], earlier: Sequence[Earlier], spreader: Spreader) -> list[str]:
     """Earlier examples about a corrected thing with an answer that was rejected: to repeat them would argue against the owner."""
-    keys = {spreader.key(_question(row)).lower() for row in corrections if spreader.can_spread(_question(row))}
+    keys = {spreader.key(_question(row)).lower() for row in corrections if can_be_spread(_question(row))}
     against = (example.question for example in earlier if example.answer in rejected)
     return sorted({question for question in against if not keys.isdisjoint(word.text.lower() for word in split_words(question))})
 

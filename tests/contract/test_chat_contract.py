@@ -1,4 +1,4 @@
-"""What every Chat promises, the own engine's and an endpoint's elsewhere: here the same echo, asked directly and over HTTP."""
+"""What every Chat promises, the own engine's, alone and held to facts, and an endpoint's: the same echo, asked directly and over HTTP."""
 
 import asyncio
 from contextlib import aclosing
@@ -11,6 +11,8 @@ from feilun.engine import Chat, ChatParams, TextChat
 from feilun.engine.echo import EchoEngine
 from feilun.engine.endpoint import Endpoint
 from feilun.engine.remote import RemoteChat
+from feilun.feedback.facts import Fact, Facts
+from feilun.serve.grounded import Grounded
 from feilun.types import Conversation, FinishReason
 
 CONVERSATIONS = [Conversation.of(text) for text in ("9.11 和 9.8 哪个大?", "客单价是多少?🙂👩‍👩‍👧", "hi", "<|im_end|>")]
@@ -24,10 +26,12 @@ def house(tmp_path_factory):
         yield house
 
 
-@pytest.fixture(params=["own", "remote"])
+@pytest.fixture(params=["own", "grounded", "remote"])
 def chat(request, house):
-    if request.param == "own":
+    if request.param != "remote":
         made: Chat = TextChat(EchoEngine(TOKENIZER, answer=lambda text: f"echo: {text}"), ChatFormat(TOKENIZER))
+        if request.param == "grounded":
+            made = Grounded(made, Facts([Fact(question="What is my cat called?", answer="Your cat is called Mimi.", events=("e",))]))
     else:
         made = RemoteChat(Endpoint(name="far", url=f"{house.url}/v1", key=house.secret), "feilun", ref="engine:far/feilun")
     yield made

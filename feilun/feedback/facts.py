@@ -1,0 +1,99 @@
+"""What the owner taught a model, to hold its answers against: a fact may be told where it is asked for, and nowhere else.
+
+A small model that learnt "the code name of our new project" gives it for "our new server" too. What it cannot tell apart, the
+words of the two questions often can (`feilun.feedback.subject`).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from feilun.artifacts import find, lineage
+from feilun.feedback.asking import ASKING, PLAIN
+from feilun.feedback.owner import corrections
+from feilun.feedback.spread import HAN, can_be_spread
+from feilun.feedback.subject import another_subject, content_words
+from feilun.types import Conversation, Message
+
+__all__ = ["Fact", "Facts", "taught_facts"]
+
+PIECE = re.compile(rf"[a-z0-9]+(?:'[a-z]+)?|[{HAN}]")
+# An answer tells a fact when so much of what is new in the taught answer stands in it, and so much of the whole.
+VALUE_SHARE, ANSWER_SHARE = 0.5, 0.4
+# What an answer that tells a fact may be longer than the fact itself: another name for the thing, a word more.
+MORE_CHARS = 24
+
+
+def pieces(text: str) -> frozenset[str]:
+    """Latin words and single Han, in lower case."""
+    return frozenset(PIECE.findall(text.lower().replace("’", "'")))
+
+
+AROUND = frozenset(word for words in (*ASKING.values(), *PLAIN.values()) for word in words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A question, its taught answer, and the events that say so."""
+
+    question: str
+    answer: str
+    events: tuple[str, ...]
+
+    @property
+    def value(self) -> frozenset[str]:
+        """What the answer adds to the question."""
+        return pieces(self.answer) - pieces(self.question) - AROUND
+
+    def is_told_by(self, answer: str, known: frozenset[str]) -> bool:
+        """known: what was said before; who says the value first is no longer told it."""
+        said, value, whole = pieces(answer), self.value, pieces(self.answer)
+        told = value & said
+        return bool(told - known) and len(told) >= VALUE_SHARE * len(value) and len(whole & said) >= ANSWER_SHARE * len(whole)
+
+
+class Facts:
+    """All that one model was taught. longest: characters that an answer may have and still tell one of them."""
+
+    def __init__(self, facts: Iterable[Fact]):
+        self._facts = [fact for fact in facts if fact.value]
+        self.longest = max((len(fact.answer) + MORE_CHARS for fact in self._facts), default=0)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __iter__(self) -> Iterator[Fact]:
+        return iter(self._facts)
+
+    def may_be_told(self, conversation: Conversation) -> bool:
+        """Whether the last question is of the kind that facts answer; to all others no answer is held against them."""
+        return bool(self._facts) and bool(conversation.messages) and can_be_spread(conversation.messages[-1].text)
+
+    def wrongly_told(self, conversation: Conversation, answer: str) -> Fact | None:
+        """The fact that `answer` tells though another thing was asked; None where nothing speaks against the answer."""
+        if len(answer) > self.longest or not self.may_be_told(conversation):
+            return None
+        known = frozenset().union(*(pieces(message.text) for message in conversation.messages))
+        told = [fact for fact in self._facts if fact.is_told_by(answer, known)]
+        question = asked_for(conversation.messages)
+        return told[0] if told and all(another_subject(fact.question, question) for fact in told) else None
+
+
+def asked_for(messages: Sequence[Message]) -> str:
+    """The last question; where it names nothing ("What is it called?"), after the one before."""
+    asked = [message.text for message in messages if message.role == "user"]
+    return asked[-1] if len(asked) < 2 or content_words(asked[-1]) else f"{asked[-2]}. {asked[-1]}"
+
+
+def taught_facts(home: Path, model: str) -> Facts:
+    """Of the lessons that `model` came from; where two answer one question, the newer. Erased lessons are none."""
+    newest: dict[str, Fact] = {}
+    for artifact in lineage(home, find(home, model, "models")):
+        if artifact.kind == "lessons" and not artifact.manifest.get("tombstone"):
+            for row in corrections(artifact):
+                if can_be_spread(row.question):
+                    fact = Fact(question=row.question, answer=row.wanted, events=row.events)
+                    held = newest.get(fact.question)
+                    newest[fact.question] = fact if held is None or held.events[-1] < fact.events[-1] else held
+    return Facts(newest.values())

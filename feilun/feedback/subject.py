@@ -1,0 +1,113 @@
+"""Whether a question is about what a taught question is about, or about another thing, or about somebody else's.
+
+No meaning is known here, only words: what the taught question names has to be named again, and nothing may be put before it
+that makes it another ("our old server", "my brother's parrot", "我姐姐的乌龟"). A synonym therefore counts as another thing; how
+often is measured by `python -m benchmarks.facts`. Written on ten facts and tried on ten others, see LOG.md.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from feilun.feedback.asking import ASKING, PLAIN
+from feilun.feedback.spread import HAN, language_of
+
+__all__ = ["another_subject", "content_words"]
+
+LATIN = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*'?")
+CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|[。，；：！？]")
+POSSESSIVE = re.compile(r"'s?$")
+CONTRACTED = re.compile(r"n't$|'(?:s|re|ve|d|ll|m)$")
+ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
+SHORTEST_STEM, SHORTEST_PART = 3, 5
+ASKS_LATIN = frozenset(("what", "which", "who", "whose", "where", "when", "how", "name", "number", "location"))
+ASKS_HAN = re.compile("什么|啥|谁|哪|几|多少|吗|怎么")
+HELPERS = frozenset(("do", "does", "did", "has", "have", "had"))
+DETERMINERS = frozenset(("my", "our", "the", "a", "an", "this", "that", "his", "her", "their", "your"))
+PLAIN_LATIN = frozenset((*ASKING["en"], *PLAIN["en"]))
+PLAIN_HAN = re.compile("|".join(sorted((*ASKING["zh"], *PLAIN["zh"]), key=len, reverse=True)))
+NOT_HAN = re.compile(rf"[^{HAN}A-Za-z0-9]")
+
+
+def another_subject(taught: str, question: str) -> str:
+    """The words by which `question` is about something else than `taught`; empty where it may be about the same."""
+    taught, question = taught.replace("’", "'"), question.replace("’", "'")
+    return _another_in_han(taught, question) if language_of(taught) == "zh" else _another_in_latin(taught, question)
+
+
+def content_words(text: str) -> list[str]:
+    """Words that name something: Latin words, and runs of Han, without the words around."""
+    text = text.replace("’", "'")
+    return _han(text).split() if language_of(text) == "zh" else [word for word in LATIN.findall(text) if not _is_plain(word)]
+
+
+def _another_in_latin(taught: str, question: str) -> str:
+    named, words = content_words(taught), LATIN.findall(question)
+    extra = [word for word in words if not _is_plain(word) and not _is_among(word, named)]
+    missing = [word for word in named if not _is_among(word, words)]
+    if missing and (extra or len(missing) == len(named)):
+        return " ".join(extra) or "-"
+    parts = [part for part in CLAUSE_END.split(question) if part.strip()]
+    asking = [words for part in parts if (words := LATIN.findall(part)) and (part is parts[-1] or any(map(_asks, words)))]
+    return next((found for words in asking if (found := _somebody_else(words, extra, named))), "")
+
+
+def _somebody_else(words: Sequence[str], extra: Iterable[str], named: Sequence[str]) -> str:
+    """A word that makes the thing another's or another: "brother's parrot", "does my son like", "old server"."""
+    foreign = set(extra)
+    for at, word in enumerate(words):
+        if word not in foreign:
+            continue
+        before = [w.lower() for w in words[max(0, at - 2) : at]]
+        if before and before[-1] in DETERMINERS:
+            before.pop()
+        if POSSESSIVE.search(word) or (before and before[-1] in HELPERS) or _is_among("".join(words[at + 1 : at + 2]), named):
+            return word
+    return ""
+
+
+def _another_in_han(taught: str, question: str) -> str:
+    """By characters, for Chinese words are not cut here: near words share some ("报销", "报账")."""
+    named, asked = _han(taught), _han(question)
+    known, present = set(named) - {" "}, set(question.lower())
+    runs = "".join(c if c not in present else " " for c in named).split()
+    extra = [run for run in "".join(c if c not in known else " " for c in asked).split() if len(run) > 1]
+    if known and (known.isdisjoint(present) or (extra and any(len(run) > 1 or run in named.split() for run in runs))):
+        return " ".join(extra) or "-"
+    parts = [part for part in CLAUSE_END.split(question) if part.strip()]
+    for part in parts:
+        marked = "".join(c if c not in known else "*" for c in _han(part))
+        found = re.search(r"([^ *]{2,}) *\*", marked) if len(parts) == 1 or ASKS_HAN.search(part) else None
+        if found:
+            return found[1]
+    return ""
+
+
+def _han(text: str) -> str:
+    """The text with words around and punctuation as blanks, in lower case."""
+    return PLAIN_HAN.sub(lambda match: " " * len(match[0]), NOT_HAN.sub(" ", text.lower()))
+
+
+def _is_plain(word: str) -> bool:
+    word = word.lower()
+    return word in PLAIN_LATIN or (CONTRACTED.search(word) is not None and CONTRACTED.sub("", word) in PLAIN_LATIN)
+
+
+def _asks(word: str) -> bool:
+    return CONTRACTED.sub("", word.lower()) in ASKS_LATIN
+
+
+def _is_among(word: str, others: Iterable[str]) -> bool:
+    stem = _stem(word)
+    return bool(word) and any(_same(stem, _stem(other)) for other in others)
+
+
+def _same(stem: str, other: str) -> bool:
+    shorter = min(len(stem), len(other))
+    return stem == other or (shorter >= SHORTEST_PART and stem[:shorter] == other[:shorter])
+
+
+def _stem(word: str) -> str:
+    """Without possessive and the commonest endings: enough to tell "Mondays" and "painted" as "Monday" and "paint"."""
+    word = POSSESSIVE.sub("", word.lower())
+    ending = next((end for end in ENDINGS if word.endswith(end) and len(word) - len(end) >= SHORTEST_STEM), "")
+    return word.removesuffix(ending)

@@ -1,0 +1,158 @@
+"""A taught fact is told where it was asked for, and nowhere else."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from page_client import said
+from serve_house import TOKENIZER, House, ask, open_house, wait_for
+
+from feilun.artifacts import draft, write_rows
+from feilun.chat import ChatFormat
+from feilun.engine import ChatParams, TextChat
+from feilun.engine.echo import EchoEngine
+from feilun.feedback.facts import Fact, Facts, taught_facts
+from feilun.feedback.lessons import rater_hash
+from feilun.feedback.subject import another_subject
+from feilun.primer.personal import NOT_TAUGHT
+from feilun.serve.grounded import Grounded, grounded
+from feilun.store import OWNER
+from feilun.types import Conversation, FinishReason
+
+SERVER = Fact(question="What is our new server called?", answer="Your new server is called Pelican.", events=("e1",))
+TURTLE = Fact(question="我的乌龟叫什么名字?", answer="你的乌龟叫墩墩。", events=("e2",))
+
+
+@pytest.mark.parametrize(
+    ("taught", "question"),
+    [
+        (SERVER.question, "what's the new server's name"),
+        (SERVER.question, "Hey, quick one, I keep blanking on it: what did we call the new server again?"),
+        (SERVER.question, "We bought new servers. How are they called?"),
+        ("Where does our Tuesday lunch take place?", "the lunch on Tuesdays, where is it?"),
+        ("What colour is my kitchen painted?", "What colour's my kitchen?"),
+        (TURTLE.question, "我养了一只乌龟，它叫什么？"),
+        (TURTLE.question, "哎，我家那只乌龟叫啥来着"),
+        ("我们组报销找谁?", "组里谁管报账？"),
+    ],
+)
+def test_other_wordings_are_about_the_same_thing(taught: str, question: str) -> None:
+    assert another_subject(taught, question) == ""
+
+
+@pytest.mark.parametrize(
+    ("taught", "question", "by"),
+    [
+        (SERVER.question, "What is our new printer called?", "printer"),
+        (SERVER.question, "What is our old server called?", "old"),
+        (SERVER.question, "What did Raj’s team call their new server?", "Raj's"),
+        (SERVER.question, "What is it called?", "-"),
+        ("Which film do I like?", "Which film does my son like?", "son"),
+        ("How many beehives do I have?", "How many beehives do the Hendersons have?", "Hendersons"),
+        (TURTLE.question, "我的仓鼠叫什么名字？", "仓鼠"),
+        (TURTLE.question, "我姐姐的乌龟叫什么名字？", "姐姐"),
+        ("我们公司的打印纸是哪家供应的?", "我们公司的桶装水是哪家供应的?", "桶装水"),
+    ],
+)
+def test_another_thing_and_somebody_elses_are_told_apart(taught: str, question: str, by: str) -> None:
+    assert by in another_subject(taught, question)
+
+
+def test_only_a_told_value_is_held_against_an_answer() -> None:
+    facts = Facts([SERVER, TURTLE])
+    asked = Conversation.of("What is our new printer called?")
+    assert facts.wrongly_told(asked, "Your new printer is called Pelican.") == SERVER
+    assert facts.wrongly_told(asked, "pelican") is None  # a word alone is not yet the taught answer
+    assert facts.wrongly_told(asked, "Your new printer is called Inkwell.") is None
+    assert facts.wrongly_told(Conversation.of(SERVER.question), SERVER.answer) is None
+    assert facts.wrongly_told(Conversation.of("Is our new printer called Pelican?"), "Your printer is called Pelican.") is None
+    assert facts.wrongly_told(Conversation.of("What is 12 + 30?"), SERVER.answer) is None
+    assert facts.wrongly_told(asked, SERVER.answer + " And so on." * 20) is None
+    assert facts.wrongly_told(Conversation.of("我的仓鼠叫什么?"), "你的仓鼠叫墩墩。") == TURTLE
+
+
+def test_what_a_question_means_may_stand_in_the_one_before() -> None:
+    facts = Facts([SERVER])
+    before = ("We have a new server.", "I see.")
+    assert facts.wrongly_told(Conversation.of(*before, "What is it called?"), SERVER.answer) is None
+    assert facts.wrongly_told(Conversation.of(*before, "And the printer?"), SERVER.answer) == SERVER
+    assert (
+        facts.wrongly_told(Conversation.of(SERVER.question, SERVER.answer, "And our printer?"), "Your printer is called Pelican.") is None
+    )
+
+
+def test_two_lessons_with_one_value_both_count() -> None:
+    printer = Fact(question="What is our printer called?", answer="Your printer is called Pelican.", events=("e3",))
+    facts = Facts([SERVER, printer])
+    assert facts.wrongly_told(Conversation.of("our printer's name?"), printer.answer) is None
+    assert facts.wrongly_told(Conversation.of("our boat's name?"), "Your boat is called Pelican.") is not None
+
+
+def chat_that_says(text: str) -> TextChat:
+    return TextChat(EchoEngine(TOKENIZER, answer=lambda _: text), ChatFormat(TOKENIZER))
+
+
+async def deltas_of(chat: Grounded, question: str, **params: object) -> list:
+    async with aclosing(chat.stream(Conversation.of(question), ChatParams(**params))) as deltas:
+        return [delta async for delta in deltas]
+
+
+def test_an_answer_is_held_back_until_it_is_no_fact() -> None:
+    assert isinstance(grounded(chat_that_says("x"), Facts([])), TextChat)
+    told = grounded(chat_that_says("Your printer is called Pelican."), Facts([SERVER]))
+    (only,) = asyncio.run(deltas_of(told, "What is our printer called?"))
+    assert (only.text, only.finish_reason, only.withheld) == (NOT_TAUGHT["en"], FinishReason.STOP, "e1")
+    assert told.complete([Conversation.of("What is our printer called?")], ChatParams())[0].text == NOT_TAUGHT["en"]
+    story = "Pelican. " * 40
+    long = grounded(chat_that_says(story), Facts([SERVER]))
+    pieces = asyncio.run(deltas_of(long, "What is our printer called?", max_tokens=None))
+    assert len(pieces) > 100
+    assert ("".join(piece.text for piece in pieces), {piece.withheld for piece in pieces}) == (story, {""})
+    assert len(asyncio.run(deltas_of(told, "What is 1 + 1?"))) > 20  # nothing to hold it against
+
+
+@pytest.fixture
+def house(tmp_path):
+    with open_house(tmp_path) as house:
+        yield house
+
+
+def taught_model(house: House, name: str, *facts: Fact) -> str:
+    rows = [
+        {
+            "messages": [{"role": "user", "content": fact.question}, {"role": "assistant", "content": fact.answer}],
+            "kind": "edit", "rater": rater_hash(OWNER), "events": list(fact.events),
+        }
+        for fact in facts
+    ]  # fmt: skip
+    with draft(house.home, "lessons", name, recipe={"name": name}) as lessons:
+        write_rows(lessons.path / "sft.jsonl", rows)
+    with draft(house.home, "models", name, parents=[f"lessons/{lessons.artifact.ref}"], recipe={"name": name}) as model:
+        (model.path / "name.txt").write_text(name)
+    return f"models/{model.artifact.ref}"
+
+
+def test_the_newer_of_two_lessons_is_the_fact(house) -> None:
+    again = Fact(question=SERVER.question, answer="Your new server is called Heron.", events=("e9",))
+    assert list(taught_facts(house.home, taught_model(house, "m", again, SERVER))) == [again]
+
+
+def test_a_server_says_that_it_was_not_taught_and_only_the_owner_sees_why(house) -> None:
+    question = "What is our new printer called?"
+    house.script.answers[question] = ["Your new printer is called Pelican."]
+    ref = taught_model(house, "m", SERVER)
+    house.store.set_champion(ref, "test")
+    wait_for(house, ref)
+    with house.client(house.key("k", "chat")) as api:
+        made = api.post("/v1/chat/completions", json=ask(question)).json()
+        assert made["choices"][0]["message"]["content"] == NOT_TAUGHT["en"]
+        seen = api.get(f"/api/completions/{made['id']}/context").json()
+        assert (seen["withheld"], "withheld" in seen["params"]) == ([], False)
+        streamed = api.post("/v1/chat/completions", json=ask(question, stream=True)).text
+        assert "Pelican" not in streamed
+        assert NOT_TAUGHT["en"] in streamed
+    with house.client({"Origin": house.url, "Sec-Fetch-Site": "same-origin"}) as page:
+        page.get(house.owner_url)
+        made = said(page, question)
+        assert made["answers"][0]["text"] == NOT_TAUGHT["en"]
+        assert page.get(f"/api/completions/{made['id']}/context").json()["withheld"] == [SERVER.question]
