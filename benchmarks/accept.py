@@ -7,20 +7,19 @@ Controls reuse the first generation of the first seed and turn the wheel on othe
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.homes import copy_first_generation
 from feilun.artifacts import read_json
 
 CPU_BUDGET_SECONDS = 1200
 FIRST_BARS = {"number_near": 0.80, "version_order": 0.85, "date_order": 0.85, "copying": 0.90, "arithmetic": 0.70, "translation": 0.70}
 MAX_FIRST_ADS = 0.50
 CONTROLS = ("no_number", "shuffled")
-SHARED = ("corpus", "tokenizer", "tokens", "models", "runs", "lessons")
 
 
 class Check(NamedTuple):
@@ -45,7 +44,8 @@ def main() -> int:
         first = options.seeds[0]
         for control in CONTROLS:
             home = options.homes / f"control-{control}"
-            copy_first_generation(options.homes / f"seed-{first}", home)
+            if not home.exists():
+                copy_first_generation(options.homes / f"seed-{first}", home)
             checks.append(check_control(control, turn_ring(home, first, control)))
     for check in checks:
         print(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.found} (wanted {check.wanted})")
@@ -59,17 +59,6 @@ def turn_ring(home: Path, seed: int, control: str) -> dict[str, Any]:
     print(f"== seed {seed}, control {control}", flush=True)
     subprocess.run(command, check=True)
     return dict(read_json(home / "report.json"))
-
-
-def copy_first_generation(source: Path, target: Path) -> None:
-    """Everything up to sft is found again by its address; what people said there is not taken along."""
-    if target.exists():
-        return
-    begun = target.with_name(f".{target.name}")
-    shutil.rmtree(begun, ignore_errors=True)
-    for kind in SHARED:
-        shutil.copytree(source / kind, begun / kind, ignore=shutil.ignore_patterns("turn-*", "prefer-*"))
-    begun.rename(target)
 
 
 def champion_of(report: dict[str, Any]) -> dict[str, Any]:

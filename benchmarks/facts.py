@@ -7,7 +7,6 @@ that were not taught. facts.json was written before the first run, by somebody w
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.homes import copy_home
 from feilun.artifacts import find, read_json
 from feilun.config import ServeSettings
 from feilun.demo.report import machine
@@ -30,8 +30,6 @@ from feilun.turn.settings import owner_settings
 FACTS = Path(__file__).with_name("facts.json")
 LEAST_RIGHT = 80
 MAX_TOKENS = 40
-LEFT_OUT = shutil.ignore_patterns("corpus", "tokens", "*.lock", "checkpoint.pt")
-LINKED = ("corpus", "tokens")
 
 
 class Asked(NamedTuple):
@@ -72,13 +70,6 @@ def teach(source: Path, home: Path, facts: Sequence[dict[str, Any]]) -> dict[str
     row["passed"] = result.verdict == "promoted" and row["wordings"]["right"] >= LEAST_RIGHT and not row["neighbours_with_value"]
     say(source.name, facts, after, row)
     return row
-
-
-def copy_home(source: Path, home: Path) -> None:
-    """What is large and never changes is linked, everything else is copied."""
-    shutil.copytree(source, home, ignore=LEFT_OUT)
-    for kind in LINKED:
-        (home / kind).symlink_to((source / kind).absolute())
 
 
 def correct(home: Path, facts: Sequence[dict[str, Any]]) -> Asked:

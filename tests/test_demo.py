@@ -13,8 +13,8 @@ from ring_house import turn_ring
 from feilun.artifacts import find, read_json
 from feilun.config import load_recipe
 from feilun.demo.children import Server, cpu_of_process, run_child, spent_cpu_seconds
-from feilun.demo.report import champion_row, page, table_lines
-from feilun.demo.ring import leave_owner_turn, parse_progress
+from feilun.demo.report import REPORTS, champion_row, page, table_lines
+from feilun.demo.ring import is_done, leave_owner_turn, parse_progress, with_turns
 from feilun.demo.stages import MAX_PIECE_CHARS, cut_place, open_keys, pieces, run_demo_stage, split_text, turn_settings
 from feilun.demo.state import DemoState, held, open_state, read_state
 from feilun.primer.numbers import holds_reserved_pair
@@ -81,6 +81,22 @@ def test_stages_need_a_demo_and_a_name(home):
         run_demo_stage(home, "corpus")
     with pytest.raises(UserError, match="allowed: corpus, tokenizer"):
         run_demo_stage(home, "polish")
+
+
+def test_a_finished_demo_goes_on_when_more_turns_are_asked(home):
+    state, recipe = open_state(home, **TOLD), load_recipe("demo")
+    assert recipe.demo.turns == 3
+    state.refs |= dict.fromkeys(("events-1", "turn-1", "final-turn-1", "turn-2", "turn-3", "report"), "made")
+    for name in REPORTS:
+        (home / name).write_text(json.dumps({"generations": [{}] * 4}))
+    done = {asked: is_done(state, with_turns(recipe, state, asked)) for asked in (None, 1, 3, 4)}
+    assert done == {None: True, 1: True, 3: True, 4: False}
+    assert with_turns(recipe, state, 5).demo.turns == 5
+    state.refs["turn-4"] = "made"  # killed before the report: the command without a number finishes what has turned
+    assert not is_done(state, with_turns(recipe, state, None))
+    assert with_turns(recipe, state, 1).demo.turns == 4
+    with pytest.raises(UserError, match="--turns 0: a ring turns at least once"):
+        with_turns(recipe, state, 0)
 
 
 def test_one_demo_a_home(home):

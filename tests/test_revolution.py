@@ -17,6 +17,8 @@ import httpx
 import pytest
 from ring_house import RECIPE, kill_ring_when, processes_of, read_rows, turn_ring, until
 
+from benchmarks import drill
+from benchmarks.homes import copy_home
 from feilun.artifacts import KINDS, find, lineage, list_artifacts, read_json, verify
 from feilun.cli import main
 from feilun.demo.children import Server
@@ -173,6 +175,29 @@ def test_again_it_does_nothing_and_another_seed_is_an_error(ring, capsys):
     said = capsys.readouterr().err
     assert "text: no text there" in said
     assert f"{RECIPE} (" in said
+
+
+def test_the_drill_reads_what_a_ring_came_to(ring, report):
+    seed = drill.read_seed(ring)
+    assert [row["acceptance"]["mean"] for row in seed.rows] == [row["acceptance"]["mean"] for row in report["generations"]]
+    assert seed.rows[1]["events"] == report["events"]
+    assert all(seconds > 0 for seconds in seed.rows[1]["cpu_seconds"].values())
+    assert (seed.exams, seed.rose) == ({}, False)
+
+
+@pytest.mark.slow
+def test_a_finished_ring_goes_on_to_more_turns(ring, report, tmp_path):
+    home = tmp_path / "home"
+    copy_home(ring, home)
+    drill.go_on(home, 2)
+    again = read_json(home / "report.json")
+    assert [row["name"] for row in again["generations"]] == ["first", "turn 1", "turn 2"]
+    assert again["generations"][:2] == report["generations"]
+    assert (again["events"], again["starts"]) == (120, report["starts"] + 1)
+    assert [row.get("events") for row in drill.read_seed(home).rows] == [None, 60, 60]
+    turn_ring(home)  # fewer than it has turned: nothing is done, nothing is lost
+    assert read_json(home / "report.json") == again
+    assert read_json(ring / "report.json") == report
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from feilun.demo.state import DemoState
 from feilun.exam.compare import compare
 from feilun.exam.run import read_summary
 
-__all__ = ["REPORTS", "report_row", "table_lines", "write_report"]
+__all__ = ["REPORTS", "acknowledged", "champion_row", "machine", "report_row", "table_lines", "write_report"]
 
 REPORTS = ("report.json", "report.png", "report.html")
 Row = dict[str, Any]
@@ -67,8 +67,12 @@ def write_report(state: DemoState, recipe: Recipe, rows: Sequence[Row]) -> None:
 
 def num_events(state: DemoState) -> int:
     """Events that the users of all turns had acknowledged."""
-    visits = [made for step, made in state.refs.items() if step.startswith("events-")]
-    return sum(count for visit in visits for status, count in visit["statuses"].items() if status in ("recorded", "duplicate"))
+    return sum(acknowledged(made) for step, made in state.refs.items() if step.startswith("events-"))
+
+
+def acknowledged(visit: Mapping[str, Any]) -> int:
+    """Events of one turn's users that the server keeps."""
+    return sum(count for status, count in visit["statuses"].items() if status in ("recorded", "duplicate"))
 
 
 def machine() -> str:

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,27 +24,28 @@ from feilun.store import Store, TurnRow
 from feilun.turn import leave_settings, promote, run_turn, watcher_beside
 from feilun.types import UserError
 
-__all__ = ["parse_progress", "run_demo"]
+__all__ = ["acceptance_file", "parse_progress", "run_demo"]
 
 LABELS = {"tokens": "tokenizer", "examples": "tokenizer"}
 # A child says its refs and its figures as well; the bar and the report show those.
 NOT_SAID = ("{", "models/", "corpus/", "lessons/", "tokenizer/", "tokens/", "exams/")
 
 
-def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe: str, control: str) -> int:
-    """Turn the ring in `home`, or go on with it; then serve until interrupted."""
+def run_demo(home: Path, *, seed: int, text: Sequence[Path], serve: bool, recipe: str, control: str, turns: int | None = None) -> int:
+    """Turn the ring in `home`, or go on with it; then serve until interrupted. turns: how many, instead of the recipe's."""
     # One thread compiles, inside the process that trains, so that its CPU-seconds are counted with it.
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     planned = load_recipe(recipe)
     with held(home):
         state = open_state(home, seed=seed, text=text, recipe=recipe, control=control)
-        if is_done(state) and not serve:
+        planned = with_turns(planned, state, turns)
+        if is_done(state, planned) and not serve:
             leave_owner_turn(state, planned)
             say_ending(state)
             return 0
         server = Server(home, *(f"{key}={value}" for key, value in resolved(planned.serve).items()))
         try:
-            if not is_done(state):
+            if not is_done(state, planned):
                 print(f"page       {server.owner_url}   (what happens now; a chat once there is a model)", flush=True)
                 with progress_bar() as bar:
                     Ring(state, planned, server, bar).turn()
@@ -64,8 +66,20 @@ def leave_owner_turn(state: DemoState, recipe: Recipe) -> None:
         leave_settings(store, owner_turn_settings(state, recipe))
 
 
-def is_done(state: DemoState) -> bool:
-    return "report" in state.refs and all((state.home / name).exists() for name in REPORTS)
+def with_turns(recipe: Recipe, state: DemoState, asked: int | None) -> Recipe:
+    """The recipe with as many turns as are asked for; what has turned in this home stays in its report."""
+    if asked is not None and asked < 1:
+        raise UserError(f"--turns {asked}: a ring turns at least once; give 1 or more, or leave it out for the recipe's own number")
+    wanted = recipe.demo.turns if asked is None else asked
+    turned = sum(step.startswith("turn-") for step in state.refs)
+    return replace(recipe, demo=replace(recipe.demo, turns=max(wanted, turned)))
+
+
+def is_done(state: DemoState, recipe: Recipe) -> bool:
+    """The report is written and tells of every turn."""
+    if "report" not in state.refs or not all((state.home / name).exists() for name in REPORTS):
+        return False
+    return len(read_json(state.home / REPORTS[0])["generations"]) > recipe.demo.turns
 
 
 class Ring:
@@ -151,7 +165,7 @@ class Ring:
     def generation(self, name: str, model: str, verdict: str, why: str, challenged: str | None) -> None:
         """Examine on split "final", let held-out users judge it and choose between it and the champion it challenged, and add the row."""
         slug = slug_of(name)
-        acceptance = self.acceptance_file(name)
+        acceptance = acceptance_file(self.home, name)
         self.once(f"final-{slug}", lambda: self.exam(model))
         self.once(f"acceptance-{slug}", lambda: self.measure(model, acceptance))
         exam = exam_of(self.home, model, self.recipe.exam)
@@ -171,12 +185,9 @@ class Ring:
         command = [*self.people(self.keys["examiner"], "measure.jsonl"), "--measure", "--model", ref, "--out", str(target)]
         return dict(json.loads(run_child(command, label="the held-out users", on_line=self.listener("feedback"))))
 
-    def acceptance_file(self, name: str) -> Path:
-        return self.home / f"acceptance-{slug_of(name)}.json"
-
     def blind(self, before: str, after: str) -> dict[str, Any]:
         """What the held-out users choose between two generations; their judgements stand already, so nobody is asked again."""
-        files = [str(self.acceptance_file(name)) for name in (before, after)]
+        files = [str(acceptance_file(self.home, name)) for name in (before, after)]
         command = [sys.executable, "-m", "feilun.population.blind", *files]
         return {"against": before, **json.loads(run_child(command, label="the blind choices"))}
 
@@ -241,6 +252,11 @@ class Ring:
 
 def slug_of(name: str) -> str:
     return name.replace(" ", "-")
+
+
+def acceptance_file(home: Path, name: str) -> Path:
+    """What held-out people thought of the generation of this name, judgement by judgement."""
+    return home / f"acceptance-{slug_of(name)}.json"
 
 
 def parse_progress(line: str) -> dict[str, Any] | None:

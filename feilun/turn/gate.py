@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from feilun.config import TurnSettings
-from feilun.stats import bonferroni, mcnemar_exact, paired_difference
+from feilun.stats import Interval, bonferroni, mcnemar_exact, paired_difference
 from feilun.turn.verdict import Answers, GateVerdict, TaskVerdict, shown
 from feilun.turn.vetoes import MIN_UNDERSTOOD, SYCOPHANCY, judge_vetoes
 from feilun.turn.voters import HELD_OUT, MIN_VOTERS, Means, carries, flip_of, is_worse, judge_voters, told_flip, voters
 
-__all__ = ["MIN_ANSWERS", "by_task", "counted", "decide", "judge", "least_of", "pairing_trouble", "rule"]
+__all__ = ["MIN_ANSWERS", "by_task", "counted", "decide", "judge", "least_of", "pairing_trouble", "rule", "within_margin"]
 
 MIN_ANSWERS = 400
 # Half of alpha for the task that a turn is about, half for all others together.
@@ -131,12 +131,17 @@ def judge(name: str, champion: Pairs, candidate: Pairs, settings: TurnSettings, 
     before, after = dict(champion), dict(candidate)
     sides = [[side[i] for i in sorted(before)] for side in (before, after)]
     found = paired_difference(sides[0], sides[1], confidence=settings.confidence)
-    passed = found.mean >= -settings.max_fall and found.low > -settings.max_fall_bound
+    passed = within_margin(found, settings)
     why = f"{name}: {shown(sides[0], sides[1], found)}"
     if not passed:
         why += f"; it may not fall by more than {settings.max_fall:g}, the lower bound must lie above -{settings.max_fall_bound:g}"
     means = [sum(side) / len(side) for side in sides]
     return TaskVerdict(passed=passed, why=why, n=found.n, champion=means[0], candidate=means[1], difference=found)
+
+
+def within_margin(difference: Interval, settings: TurnSettings) -> bool:
+    """An exam did not fall by more than the settings allow, neither in the mean nor at the lower bound."""
+    return difference.mean >= -settings.max_fall and difference.low > -settings.max_fall_bound
 
 
 def pairing_trouble(name: str, champion: Pairs, candidate: Pairs, least: int = MIN_ANSWERS) -> str:
