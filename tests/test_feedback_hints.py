@@ -8,11 +8,12 @@ import pytest
 from vote_house import HELD_OUT, RATERS, vote
 
 from feilun.feedback import LessonRules, build_lessons, curate, rater_trust
-from feilun.feedback.agreement import agreement, alpha
+from feilun.feedback.agreement import agreement
 from feilun.feedback.hints import COMPLAINT, LEAST_ANSWERS, MOST_MOVED, Hint, hints_of, measure_hints, moved_by_hints
 from feilun.feedback.opinions import by_place, hear
 from feilun.feedback.signals import HINTS
 from feilun.feedback.trust import log_odds
+from feilun.stats import alpha
 from feilun.store import CompletionRecord, CurrentVote, FeedbackRequest, Reply, Store
 from feilun.types import Consent, Decision
 

@@ -75,7 +75,7 @@ def test_what_an_older_file_holds_can_be_searched(tmp_path: Path) -> None:
         store.record_feedback(FeedbackRequest(principal="p", target_id="c1", kind="edit", value="九点十一"))
     with sqlite3.connect(tmp_path / "feilun.db") as raw:
         rollout = ("rollouts", "exposures", "mirrors", "mirror_drops", "judgements", "withheld")
-        for table in ("passages", "drafts", "receipts", "kept_votes", "desks", "tasks", "assignments", *rollout):
+        for table in ("passages", "drafts", "receipts", "kept_votes", "makings", "desks", "tasks", "assignments", *rollout):
             raw.execute(f"DROP TABLE {table}")
         for index in ("messages_parent", "completions_thread", "completions_finished", "events_target"):
             raw.execute(f"DROP INDEX {index}")

@@ -23,15 +23,20 @@ def shown_questions(taught: Iterable[str], asked: Mapping[str, str]) -> dict[str
 
     Exact for equal sets of numbers: candidates come from the rarest runs of a question, of which a near-duplicate must share one.
     """
-    runs = {key: runs_of(text) for key, text in asked.items()}
+    texts = {text: numbers_in(text) for text in taught}
+    held, of_asked = frozenset(texts.values()), {key: numbers_in(text) for key, text in asked.items()}
+    runs = {key: runs_of(asked[key]) for key, numbers in of_asked.items() if numbers in held}
     common = Counter(run for mine in runs.values() for run in mine)
     index: dict[tuple[frozenset[str], str], list[str]] = {}
     for key, mine in runs.items():
         for run in rarest(mine, common, NEAR):
-            index.setdefault((numbers_in(asked[key]), run), []).append(key)
+            index.setdefault((of_asked[key], run), []).append(key)
     found: dict[str, str] = {}
-    for text in dict.fromkeys(taught):
-        theirs, numbers = runs_of(text), numbers_in(text)
+    asked_numbers = frozenset(of_asked[key] for key in runs)
+    for text, numbers in texts.items():
+        if numbers not in asked_numbers:
+            continue
+        theirs = runs_of(text)
         likely = {key for run in theirs for key in index.get((numbers, run), ())}
         found |= {key: text for key in likely if key not in found and is_near(theirs, runs[key])}
     return found

@@ -110,13 +110,16 @@ def curate(
 ) -> Curated:
     """Which votes teach, and what. Nothing that a held-out or unwilling person said has any effect, not even on trust.
 
+    votes: by themselves, or folded; the lessons are the same.
     teaching: the engines elsewhere whose terms let a model be taught with their answers. raters: what is known of them already.
     """
     dropped: Counter[str] = Counter()
-    heard = hear(vote for vote in votes if not _told_off(_no_part(vote, rules, owner_edited), dropped))
+    heard = hear(vote for vote in votes if not _told_off(_no_part(vote, rules, owner_edited), vote, dropped))
     known = judge_raters(heard, gold, rules) if raters is None else raters
     silenced = {rater: reason for rater in {vote.principal for vote in heard.votes} if (reason := _unbelieved(rater, rules, known))}
-    dropped.update(silenced[vote.principal] for vote in heard.votes if vote.principal in silenced)
+    for vote in heard.votes:
+        if vote.principal in silenced:
+            dropped[silenced[vote.principal]] += vote.times
     agreed = agreement(heard)
     heard = heard.without(silenced)
     said, signals, num_withheld = _teach(heard, known, teaching, dropped)
@@ -137,9 +140,9 @@ def _unbelieved(rater: str, rules: LessonRules, known: Raters) -> str:
     return "low_trust" if known.weight(rater) < rules.min_trust else ""
 
 
-def _told_off(reason: str, dropped: Counter[str]) -> bool:
+def _told_off(reason: str, vote: CurrentVote, dropped: Counter[str]) -> bool:
     if reason:
-        dropped[reason] += 1
+        dropped[reason] += vote.times
     return bool(reason)
 
 
@@ -152,13 +155,13 @@ def _teach(heard: Heard, known: Raters, teaching: frozenset[str], dropped: Count
     for vote in heard.votes:
         made = SIGNALS[vote.kind].lessons(vote)
         if made.text is None:
-            signals[made.counted] += 1
+            signals[made.counted] += vote.times
         elif (kept := within_terms(vote, made, teaching)) is None:
-            dropped["terms"] += 1
+            dropped["terms"] += vote.times
         elif verdict := ballot.objection(vote, made.text):
-            dropped[verdict] += 1
+            dropped[verdict] += vote.times
         else:
-            num_withheld += len(made.pairs) - len(kept.pairs)
+            num_withheld += vote.times * (len(made.pairs) - len(kept.pairs))
             said.append(_say(vote, heard.prompts[vote.id], kept, weights[vote.principal]))
     return said, signals, num_withheld
 
@@ -167,13 +170,14 @@ def _say(vote: CurrentVote, prompt: str, draft: Draft, trust: float) -> _Said:
     assert draft.text is not None
     weight = trust * draft.share
     pairs = {(pair.chosen, pair.rejected): weight for pair in draft.pairs}
-    return _Said(vote, prompt, draft.text, weight * SIGNALS[vote.kind].trust, pairs, [vote.id])
+    return _Said(vote, prompt, draft.text, weight * SIGNALS[vote.kind].trust, pairs, vote.ids)
 
 
 def _once_each(said: Iterable[_Said], dropped: Counter[str]) -> list[_Said]:
     """One lesson for what one rater said again and again: the heaviest, with the pairs and events of all."""
     kept: dict[tuple[str, str, str], _Said] = {}
     for item in said:
+        dropped["repeated"] += item.vote.times - 1
         key = (item.vote.principal, item.prompt, normalise(item.text))
         kept[key] = _heavier(kept[key], item, dropped) if key in kept else item
     return sorted(kept.values(), key=lambda item: item.vote.seq)
@@ -208,7 +212,7 @@ def _lesson(said: Sequence[_Said], known: Raters) -> Lesson:
     return Lesson(
         votes=tuple(item.vote for item in said), shares=tuple(item.weight for item in said), text=said[0].text,
         weight=_any_of((known.voice(item.vote.principal), item.weight) for item in said),
-        pairs=tuple(WeighedPair(chosen=chosen, rejected=rejected, weight=_any_of(by)) for (chosen, rejected), by in pairs.items()),
+        pairs=tuple(WeighedPair(chosen=chosen, rejected=rejected, weight=_any_of(by)) for (chosen, rejected), by in sorted(pairs.items())),
         events=tuple(sorted({event for item in said for event in item.events})),
     )  # fmt: skip
 

@@ -8,11 +8,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from feilun.config import TurnSettings
-from feilun.feedback.agreement import alpha, alpha_bounds
 from feilun.feedback.curation import LessonRules
 from feilun.feedback.gold import gold_of
 from feilun.feedback.opinions import hear
 from feilun.feedback.raters import judge_raters
+from feilun.stats import alpha, alpha_bounds
 from feilun.store import OWNER, DeskRow, Label, Store
 from feilun.types import UserError
 

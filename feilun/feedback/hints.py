@@ -65,7 +65,8 @@ def measure_hints(hints: Sequence[Hint], votes: Iterable[CurrentVote]) -> dict[s
     """How far each kind of hint agrees with what the same person says of the same answer."""
     if not hints:
         return {name: Measured(0, 0, None, 0.0, 0.0) for name in HINTS}
-    said = {(vote.principal, (vote.target_id, vote.target_index)): sign for vote in votes if (sign := _sign(vote))}
+    signed = [(vote, sign) for vote in votes if (sign := _sign(vote))]
+    said = {(vote.principal, (name, vote.target_index)): sign for vote, sign in signed for name in vote.target_ids}
     praised = sum(sign > 0 for sign in said.values()) / len(said) if said else 0.0
     return {name: _measured([hint for hint in hints if hint.name == name], said, praised) for name in HINTS}
 

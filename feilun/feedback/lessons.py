@@ -18,14 +18,14 @@ from feilun.feedback.opinions import prompt_of
 from feilun.feedback.privacy import without_personal_data
 from feilun.feedback.protect import ExamQuestions
 from feilun.feedback.terms import engine_terms
-from feilun.store import OWNER, CurrentVote, Store
+from feilun.store import OWNER, CurrentVote, Store, without_ids
 from feilun.types import Consent
 
 __all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_rows", "rater_hash", "sft_rows", "write_lessons"]
 
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 NEWEST_REPLIES = 20_000
-VERSION = 2  # of the rules in code: other rules, another artifact
+VERSION = 3  # of the rules in code: other rules, another artifact
 
 
 class HasMinTrust(Protocol):
@@ -64,14 +64,15 @@ def build_lessons(
     """
     newest = store.last_seq() if upto_seq is None else upto_seq
     rules = _with_trust(rules or LessonRules(), settings)
-    standing, withheld = store.kept_votes(newest), store.withheld_events()
-    votes = [vote for vote in standing if vote.id not in withheld]
+    standing, withheld = store.folded_votes(newest), store.withheld_events()
+    votes = without_ids(standing, withheld.keys()) if withheld else standing
     terms = engine_terms(store)
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
     curated, measured = _with_hints(store, votes, curated)
     curated = curated if protect is None else _unprotected(curated, protect)
-    curated.dropped.update(_gone(store, newest, len(standing)) + Counter(withheld=len(standing) - len(votes)))
+    num_standing, num_left = (sum(vote.times for vote in some) for some in (standing, votes))
+    curated.dropped.update(_gone(store, newest, num_standing) + Counter(withheld=num_standing - num_left))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
     report = lessons_report(curated) | {"redacted": redacted, "hints": hints_report(measured), **_exam_questions(home, protect)}
     rest = {"rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms, **_apart(withheld)}

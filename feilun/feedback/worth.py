@@ -17,7 +17,7 @@ from feilun.feedback.curation import Lesson, LessonRules, curate
 from feilun.feedback.gold import gold_of
 from feilun.feedback.opinions import normalise
 from feilun.feedback.terms import teaching_engines
-from feilun.store import OWNER, CurrentVote, Store
+from feilun.store import OWNER, CurrentVote, Store, without_ids
 
 __all__ = ["Learnable", "Worth", "WorthRule", "learnable", "surprise", "worth", "worth_now"]
 
@@ -113,6 +113,6 @@ def worth_now(home: Path, store: Store, rule: WorthRule | None = None) -> Worth:
     learnt = max((turn.steps["collect"].output.get("upto_seq", 0) for turn in ended), default=0)
     rules, edited = LessonRules(min_trust=TurnSettings().min_trust), store.edited_threads(OWNER)
     withheld = store.withheld_events()
-    votes = [vote for vote in store.kept_votes(store.last_seq()) if vote.id not in withheld]
+    votes = without_ids(store.folded_votes(store.last_seq()), withheld.keys())
     lessons = curate(votes, gold_of(home, store), rules, edited, teaching_engines(store)).lessons
     return worth(learnable(lessons, learnt, champion.model), rule or WorthRule())

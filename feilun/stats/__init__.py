@@ -3,12 +3,14 @@
 intervals.py   means, shares and paired differences at a fixed number of values
 evalues.py     what may be looked at after every vote: e-values, several of them at once, the ratio of samples
 sequences.py   a confidence sequence on the paired difference, by betting
+alpha.py       agreement of several raters beyond chance
 rating.py      Bradley-Terry with covariates of style, and a leaderboard with intervals clustered by user
 flips.py       how few people would turn a verdict
 harm.py        whether one arm of people who were parted by lot is harmed sooner
 missing.py     who rated and who did not
 """
 
+from feilun.stats.alpha import alpha, alpha_bounds
 from feilun.stats.evalues import (
     bonferroni,
     e_bh,
@@ -34,6 +36,8 @@ __all__ = [
     "Leaderboard",
     "Rank",
     "RatingRates",
+    "alpha",
+    "alpha_bounds",
     "bonferroni",
     "bootstrap_interval",
     "confidence_sequence",

@@ -6,6 +6,7 @@ database.py opens the file and groups commits; schema.py and migrations.py are i
 from feilun.store.desks import DeskRow, Label
 from feilun.store.engines import ENGINE_NAME, EngineRow, engine_of
 from feilun.store.exposures import Crowd, Harm
+from feilun.store.folding import spread, without_ids
 from feilun.store.identity import DESK, OWNER, address_of, parts_of, principal_of, root_address, thread_of, uuid7
 from feilun.store.keys import new_secret
 from feilun.store.mirrors import BlindPair, Mirror
@@ -22,11 +23,11 @@ from feilun.store.rows import (
     CurrentVote,
     Erasure,
     EventCounts,
-    EventFact,
     EventRow,
     Exposure,
     FeedbackRequest,
     FeedbackResult,
+    Giver,
     Hit,
     InvalidFeedback,
     KeyConflict,
@@ -72,11 +73,11 @@ __all__ = [
     "EngineRow",
     "Erasure",
     "EventCounts",
-    "EventFact",
     "EventRow",
     "Exposure",
     "FeedbackRequest",
     "FeedbackResult",
+    "Giver",
     "Harm",
     "Hit",
     "InvalidFeedback",
@@ -119,6 +120,8 @@ __all__ = [
     "prompt_key",
     "receipt_hash",
     "root_address",
+    "spread",
     "thread_of",
     "uuid7",
+    "without_ids",
 ]

@@ -133,6 +133,11 @@ CREATE TABLE assignments (
 CREATE INDEX assignments_principal ON assignments (principal)
 """
 
+MAKINGS = """
+DELETE FROM kept_votes;
+CREATE TABLE makings (name TEXT NOT NULL PRIMARY KEY, maker TEXT NOT NULL, body {json} NOT NULL)
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -174,7 +179,12 @@ def desks(connection: sa.Connection) -> None:
     run_script(connection, DESKS)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept, rollouts, desks)
+def makings(connection: sa.Connection) -> None:
+    """What was kept of votes had another shape, and is made again."""
+    run_script(connection, MAKINGS)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept, rollouts, desks, makings)
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

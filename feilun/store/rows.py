@@ -1,6 +1,6 @@
 """What the store takes and gives: frozen rows, and the errors that a door turns into an answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -162,11 +162,21 @@ class Sibling:
     model: str
 
 
+class Echoes(NamedTuple):
+    """Earlier votes that say the very same as another, oldest first, column by column."""
+
+    seqs: Sequence[int] = ()
+    ids: Sequence[str] = ()
+    ats: Sequence[float] = ()
+    target_ids: Sequence[str] = ()
+    thread_ids: Sequence[str] = ()
+
+
 class CurrentVote(NamedTuple):
     """An event that stands now, joined with what it is about.
 
     prompt: the messages before the answer. consent: the narrower of the event's and the completion's.
-    over: the other answers of a choice, empty for every other kind.
+    over: the other answers of a choice, empty for every other kind. echoes: the votes that this one stands for, where it was folded.
     """
 
     seq: int
@@ -184,15 +194,28 @@ class CurrentVote(NamedTuple):
     prompt: tuple[Mapping[str, Any], ...]
     answer: str
     over: tuple[Sibling, ...] = ()
+    echoes: Echoes = Echoes()
+
+    @property
+    def times(self) -> int:
+        return 1 + len(self.echoes.seqs)
+
+    @property
+    def ids(self) -> list[str]:
+        return [*self.echoes.ids, self.id]
+
+    @property
+    def target_ids(self) -> list[str]:
+        return [*self.echoes.target_ids, self.target_id]
 
 
-class EventFact(NamedTuple):
-    """What a check of provenance asks of an event. consent: the word; principal: empty where the event was erased (1)."""
+class Giver(NamedTuple):
+    """Events that one principal gave alike, by id. consent: the word; principal: empty where the events were erased (1)."""
 
-    id: str
     principal: str
     consent: str
     erased: int
+    event_ids: list[str]
 
 
 class EventCounts(NamedTuple):

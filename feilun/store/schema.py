@@ -186,6 +186,15 @@ kept_votes = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
 )
 
+# What works of this program are known to make, so that they are not made again; see makings.py.
+makings = sa.Table(
+    "makings",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("maker", sa.Text, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+)
+
 rollouts = sa.Table(
     "rollouts",
     metadata,

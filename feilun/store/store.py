@@ -14,9 +14,11 @@ from feilun.store import (
     erasure,
     exposures,
     feedback,
+    folding,
     graves,
     kept,
     keys,
+    makings,
     mirrors,
     notes,
     quarantine,
@@ -42,10 +44,10 @@ from feilun.store.rows import (
     CurrentVote,
     Erasure,
     EventCounts,
-    EventFact,
     EventRow,
     FeedbackRequest,
     FeedbackResult,
+    Giver,
     Hit,
     KeyRow,
     NewKey,
@@ -186,14 +188,26 @@ class Store:
 
     def kept_votes(self, upto_seq: int) -> list[CurrentVote]:
         """`current_votes` of everybody at that moment, for what came since the last call; what was read is kept for the next."""
+        return folding.spread(self.folded_votes(upto_seq))
+
+    def folded_votes(self, upto_seq: int) -> list[CurrentVote]:
+        """`kept_votes`, where those that say the very same stand as one, the newest, with echoes."""
         found = self._database.read(lambda c: kept.read(c, upto_seq))
         if found.fresh is not None:
             self._database.write(lambda c: kept.keep(c, found))
         return found.votes
 
-    def event_facts(self, upto_seq: int) -> list[EventFact]:
-        """Of every event up to this one, in order of seq, what does not need its content."""
-        return self._database.read(lambda c: feedback.facts(c, upto_seq))
+    def making(self, name: str, maker: str) -> Any:
+        """What `keep_making` was given for this name and this maker last; None where that was another maker, or nothing."""
+        return self._database.read(lambda c: makings.found(c, name, maker))
+
+    def keep_making(self, name: str, maker: str, body: Any) -> None:
+        """Keep for the next time what `maker` (a hash of all that it depends on) makes. It must hold nothing that people said."""
+        self._database.write(lambda c: makings.keep(c, name, maker, body))
+
+    def givers(self, upto_seq: int) -> list[Giver]:
+        """All events up to this one by who gave them and how, without their content."""
+        return self._database.read(lambda c: feedback.givers(c, upto_seq))
 
     def event_counts(self, upto_seq: int) -> EventCounts:
         """How many events there are up to this one, and what became of some."""

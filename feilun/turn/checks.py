@@ -4,7 +4,7 @@ It trusts nothing that the making of the lessons promised: every event is looked
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from feilun.artifacts import Artifact, read_rows
@@ -15,13 +15,14 @@ from feilun.feedback.curation import LESSON_CONSENT
 from feilun.feedback.owner import TAUGHT
 from feilun.feedback.privacy import personal_data_in
 from feilun.stats import log_e_sample_ratio
-from feilun.store import OWNER, EventFact, Store
+from feilun.store import OWNER, Giver, Store
 from feilun.types import is_held_out
 
 __all__ = ["Checked", "check_lessons"]
 
 MAX_SHOWN_SHARE = 0.05
 HELD_OUT_SHARE = 0.2
+ERASED, WITHHELD = "were erased", "are withheld since a rollout was taken back"
 Row = Mapping[str, Any]
 
 
@@ -37,13 +38,12 @@ class Checked(NamedTuple):
 def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_seq: int) -> Checked:
     """The checks of one lessons artifact against the store as it is now and the questions of the exams."""
     from feilun.exam.overlap import shown_questions
-    from feilun.exam.questions import asked_questions
 
     rows = [row for name in ("sft.jsonl", "pairs.jsonl") for row in read_rows(lessons.path / name)]
-    events, withheld = {event.id: event for event in store.event_facts(upto_seq)}, store.withheld_events()
-    faults = Counter(fault for row in rows for event in row["events"] if (fault := event_fault(events.get(event), event in withheld)))
+    givers = store.givers(upto_seq)
+    faults = event_faults(rows, givers, store.withheld_events())
     raters, is_owners, personal = raters_of(rows), settings.rise_task == TAUGHT, personal_data(rows)
-    asked = asked_questions(settings.exam_tasks, settings.exam.num_samples)
+    asked = kept_questions(store, settings.exam_tasks, settings.exam.num_samples)
     shown = shown_questions((question_of(row) for row in rows), {key: text for texts in asked.values() for key, text in texts.items()})
     shares = {task: sum(key in shown for key in texts) / len(texts) for task, texts in asked.items()}
     why = [f"{count} events behind the lessons {fault}" for fault, count in sorted(faults.items())]
@@ -59,22 +59,45 @@ def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_
         "rows": len(rows), "events": len({event for row in rows for event in row["events"]}),
         "faults": dict(faults), "personal": dict(personal),
         "raters": len(raters), "largest_share": largest_share(raters), "questions_shown": {k: v for k, v in shares.items() if v},
-        "questions_asked": sum(len(texts) for texts in asked.values()), **missing_figures(events.values()),
+        "questions_asked": sum(len(texts) for texts in asked.values()), **missing_figures(givers),
     }  # fmt: skip
     return Checked(tuple(why), tuple(sorted(shown)), figures)
 
 
-def event_fault(event: EventFact | None, is_withheld: bool = False) -> str:
-    """Why this event may not stand behind a lesson; empty when it may."""
-    if event is None:
-        return "are not in the store"
-    if event.erased:
-        return "were erased"
-    if is_withheld:
-        return "are withheld since a rollout was taken back"
-    if event.consent not in LESSON_CONSENT:
+def kept_questions(store: Store, names: Sequence[str], num_samples: int) -> dict[str, dict[str, str]]:
+    """What the exams ask, made once: they are the same until the code that makes them changes, and take seconds to make."""
+    from feilun.exam.questions import asked_questions, questions_maker
+
+    name, maker = f"exam questions {num_samples} {','.join(names)}", questions_maker()
+    found: dict[str, dict[str, str]] | None = store.making(name, maker)
+    if found is None:
+        found = asked_questions(names, num_samples)
+        store.keep_making(name, maker, found)
+    return found
+
+
+def event_faults(rows: Iterable[Row], givers: Iterable[Giver], withheld: Collection[str]) -> Counter[str]:
+    """Why events may not stand behind the lessons that name them, and how many times each. One look a person, not one an event."""
+    sound: set[str] = set()
+    why: dict[str, str] = {}
+    for giver in givers:
+        if fault := giver_fault(giver):
+            why.update(dict.fromkeys(giver.event_ids, fault))
+        else:
+            sound.update(giver.event_ids)
+    why |= {event: WITHHELD for event in withheld if event in sound or why.get(event, ERASED) != ERASED}
+    sound.difference_update(withheld)
+    faulty = (event for row in rows if not sound.issuperset(row["events"]) for event in row["events"] if event not in sound)
+    return Counter(why.get(event, "are not in the store") for event in faulty)
+
+
+def giver_fault(giver: Giver) -> str:
+    """Why these events may not stand behind a lesson; empty when they may."""
+    if giver.erased:
+        return ERASED
+    if giver.consent not in LESSON_CONSENT:
         return "have no consent to improve the model"
-    return "are of held-out users" if event.principal != OWNER and is_held_out(event.principal) else ""
+    return "are of held-out users" if giver.principal != OWNER and is_held_out(giver.principal) else ""
 
 
 def raters_of(rows: Iterable[Row]) -> Counter[str]:
@@ -89,13 +112,16 @@ def raters_of(rows: Iterable[Row]) -> Counter[str]:
 
 def personal_data(rows: Iterable[Row]) -> Counter[str]:
     """Personal data and secrets by kind, in what others than the owner said; the making of lessons has taken them out already."""
-    found: Counter[str] = Counter()
-    for row in rows:
-        if row["rater"] != rater_hash(OWNER):
-            texts = [message["content"] for message in row.get("messages") or row["prompt"]]
-            for text in [*texts, *(row[key] for key in ("chosen", "rejected") if key in row)]:
-                found.update(dict(personal_data_in(str(text)).counts))
-    return found
+    texts = [text for row in rows if row["rater"] != rater_hash(OWNER) for text in texts_of(row)]
+    found, counts = personal_data_in(texts), Counter[str]()
+    for text in (text for text in texts if text in found):
+        counts.update(found[text].counts)
+    return counts
+
+
+def texts_of(row: Row) -> Iterable[str]:
+    yield from (str(message["content"]) for message in row.get("messages") or row["prompt"])
+    yield from (str(row[key]) for key in ("chosen", "rejected") if key in row)
 
 
 def crowd_faults(raters: Mapping[str, float], settings: TurnSettings) -> list[str]:
@@ -119,9 +145,9 @@ def question_of(row: Row) -> str:
     return str(next(message["content"] for message in reversed(messages) if message["role"] == "user"))
 
 
-def missing_figures(events: Iterable[EventFact]) -> dict[str, Any]:
+def missing_figures(givers: Iterable[Giver]) -> dict[str, Any]:
     """Who votes: one name in five is held out by hash, so far fewer or more among the voters means that names are not left to chance."""
-    voters = {event.principal for event in events if event.principal and event.principal != OWNER}
+    voters = {giver.principal for giver in givers if giver.principal and giver.principal != OWNER}
     held_out = sum(map(is_held_out, voters))
     log_e = log_e_sample_ratio((held_out, len(voters) - held_out), (HELD_OUT_SHARE, 1 - HELD_OUT_SHARE))
     return {"voters": len(voters), "voters_held_out": held_out, "log_e_names": round(log_e, 3)}
