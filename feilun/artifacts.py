@@ -254,11 +254,33 @@ def write_json(path: Path, value: Any) -> None:
     """Write atomically: a reader sees the old file or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream, ensure_ascii=False, indent=1, sort_keys=False)
-        stream.write("\n")
+        stream.write(_indented(value) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
+
+
+def _indented(value: Any, line: str = "\n") -> str:
+    """`json.dumps(value, ensure_ascii=False, indent=1)`: its own encoder is slow with `indent`, so it gets leaves alone."""
+    deeper = line + " "
+    encode = _encoder("," + deeper).encode
+    if not value or not isinstance(value, dict | list | tuple):
+        return encode(value)
+    items: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    if any(isinstance(item, dict | list | tuple) for item in items):
+        texts = [_indented(item, deeper) for item in items]
+        if isinstance(value, dict):
+            texts = [f"{encode({key: 0})[1:-2]}{text}" for key, text in zip(value, texts, strict=True)]
+        body = ("," + deeper).join(texts)
+    else:
+        body = encode(value)[1:-1]
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{begin}{deeper}{body}{line}{end}"
+
+
+@cache
+def _encoder(item_separator: str) -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, separators=(item_separator, ": "))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -270,7 +292,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """JSON lines into a draft; nobody else reads the file before the draft is published."""
     with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        encode = _encoder(", ").encode
+        stream.writelines(encode(row) + "\n" for row in rows)
 
 
 def write_secret(path: Path, secret: str) -> None:

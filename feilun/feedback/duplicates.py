@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from feilun.exam.overlap import rarest
-from feilun.feedback.opinions import normalise
+from feilun.feedback.opinions import NORMALISED, normalise
 
 __all__ = ["near_groups", "skeleton"]
 
@@ -19,6 +20,7 @@ SIMILAR = 0.85  # of the character trigrams of two questions: a word more or les
 GRAM = 3
 
 
+@lru_cache(maxsize=NORMALISED)
 def skeleton(text: str) -> str:
     """What two writings of one text share: spacing and sentence stops count only where they part two words or two numbers."""
     shown = normalise(text)

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ __all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_ro
 
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 NEWEST_REPLIES = 20_000
+RATERS = 100_000
 VERSION = 3  # of the rules in code: other rules, another artifact
 
 
@@ -134,6 +136,7 @@ def _gone(store: Store, newest: int, num_standing: int) -> Counter[str]:
     return +Counter(erased=told.erased, retracted=told.retracting, superseded=superseded)
 
 
+@lru_cache(maxsize=RATERS)
 def rater_hash(principal: str) -> str:
     return hashlib.blake2b(f"rater/{principal}".encode(), digest_size=8).hexdigest()
 

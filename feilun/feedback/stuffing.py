@@ -13,9 +13,9 @@ FastChat's `outlier_detect` (monitor/elo_analysis.py) has the factor 1 / (2p), w
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from feilun.feedback.opinions import Heard, Opinion, Place, normalise
@@ -30,10 +30,10 @@ SURE = 0.97  # how surely a stuffer does what stuffers do
 GOLD_SURE = 0.9
 LEAST_DUELS = 20  # of two models, by others, before their balance says something of one more
 LEAST = 0.02
+LIKELIHOODS = 10_000  # remembered: a likelihood is a share of a few votes, so there are not many
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class Act(NamedTuple):
     """One thing that a rater did. yes: praised an answer of `model`, or chose it over one of `rival`. p: how likely others make it."""
 
     seq: int
@@ -62,8 +62,8 @@ def log_e_values(heard: Heard, gold: Mapping[str, tuple[str, ...]] | None, voice
 
     A rater's acts are held against what raters of other voices said; a voice has one act an answer, that of most of its raters.
     """
-    said = _judged(heard)
     known = Gold(heard, gold)
+    said = _comparable(_judged(heard), known)
     shared = {rater: voice for rater, voice in voices.items() if voice != rater}
     found = {rater: _log_e(acts) for rater, acts in _acts(said, known, voices, lambda rater: rater).items()}
     if shared:
@@ -72,8 +72,7 @@ def log_e_values(heard: Heard, gold: Mapping[str, tuple[str, ...]] | None, voice
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
+class _Said(NamedTuple):
     """What one rater says of one thing. keys: the thing itself first, then what it is expected from."""
 
     seq: int
@@ -92,6 +91,12 @@ def _judged(heard: Heard) -> list[_Said]:
     choices = [item for vote in wins for item in _of_choice(vote, heard.place(vote))]
     latest = {(item.rater, item.keys[0]): item for item in sorted([*thumbs, *choices], key=lambda item: item.seq)}
     return sorted(latest.values(), key=lambda item: item.seq)
+
+
+def _comparable(said: Sequence[_Said], known: Gold) -> list[_Said]:
+    """Without what one rater alone spoke of and nothing else tells what to expect: it makes no act and is in nobody's expectation."""
+    times = Counter(item.keys[0] for item in said)
+    return [item for item in said if times[item.keys[0]] > 1 or len(item.keys) > 1 or (item.place and known.truth(item.place) is not None)]
 
 
 def _of_answer(opinion: Opinion, model: str) -> _Said:
@@ -174,8 +179,13 @@ def _for_model(model: str, act: Act) -> float | None:
 
 def log_factor(act: Act, q: float) -> float:
     """Log of what one act multiplies the wealth by; its mean is at most 1 for every honest p within SLACK."""
-    most = shifted(act.p if act.yes else 1 - act.p, SLACK)
-    return math.log((q if act.yes else 1 - q) / most)
+    return _log_factor(act.yes, act.p, q)
+
+
+@lru_cache(maxsize=LIKELIHOODS)
+def _log_factor(yes: bool, p: float, q: float) -> float:
+    most = shifted(p if yes else 1 - p, SLACK)
+    return math.log((q if yes else 1 - q) / most)
 
 
 def shifted(p: float, by: float) -> float:

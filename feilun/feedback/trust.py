@@ -9,7 +9,7 @@ Raters who were found to speak with one voice count as one, and do not vouch for
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -36,8 +36,10 @@ class Tally:
         kind[side] = kind.get(side, 0.0) + mass
 
     def trust(self) -> float:
-        sides = sorted({*self.agree, *self.disagree})
         overall = shrunken(sum(self.agree.values()), sum(self.disagree.values()))
+        sides = self.agree.keys() | self.disagree.keys()
+        if len(sides) == 1:
+            return overall
         return min([overall, *(shrunken(self.agree.get(side, 0.0), self.disagree.get(side, 0.0)) for side in sides)])
 
     def copy(self) -> "Tally":
@@ -72,8 +74,8 @@ def rater_trust(
     crowd = _Crowd([opinion for opinion in opinions if known.truth(opinion.place) is None], voices or {})
     tallies = sure
     for _ in range(ROUNDS):
-        belief = {rater: log_odds(tally.trust()) for rater, tally in tallies.items()}
-        tallies = {rater: tally.copy() for rater, tally in sure.items()}
+        belief = {rater: log_odds(tallies[rater].trust()) for rater in crowd.raters}
+        tallies = sure | {rater: sure[rater].copy() for rater in crowd.raters}
         crowd.tally(tallies, belief)
     return {
         rater: RaterTrust(weight=tally.trust(), agree=sum(tally.agree.values()), disagree=sum(tally.disagree.values()))
@@ -119,8 +121,11 @@ def _side(opinion: Opinion, truth: bool) -> str:
     return "praise" if truth else "blame"
 
 
-def by_voice(opinions: Iterable[Opinion], belief: Mapping[str, float], voices: Mapping[str, str]) -> dict[str, float]:
+def by_voice(opinions: Collection[Opinion], belief: Mapping[str, float], voices: Mapping[str, str]) -> dict[str, float]:
     """What each voice says of one answer: the mean of its raters' signed beliefs, so that many accounts weigh as one."""
+    if len(opinions) == 1:
+        (opinion,) = opinions
+        return {voices.get(opinion.rater, opinion.rater): opinion.sign * belief[opinion.rater]}
     said: dict[str, list[float]] = {}
     for opinion in opinions:
         said.setdefault(voices.get(opinion.rater, opinion.rater), []).append(opinion.sign * belief[opinion.rater])
@@ -132,20 +137,26 @@ class _Crowd:
 
     def __init__(self, opinions: Sequence[Opinion], voices: Mapping[str, str]) -> None:
         self._voices = voices
-        self._places = by_place(opinions)
         self._edits: dict[str, dict[Place, list[Opinion]]] = {}
         for opinion in opinions:
             if opinion.by_edit:
                 self._edits.setdefault(opinion.place.prompt, {}).setdefault(opinion.place, []).append(opinion)
+        named = ((place, said, [voices.get(one.rater, one.rater) for one in said]) for place, said in by_place(opinions).items())
+        # Where one voice speaks alone and unrivalled nobody else's word is evidence, whatever is believed: most places of a long history.
+        self._judged = [item for item in named if len(self._edits.get(item[0].prompt, ())) > 1 or len({*item[2]}) > 1]
+        self.raters = {opinion.rater for _, said, _ in self._judged for opinion in said}
 
     def tally(self, tallies: Mapping[str, Tally], belief: Mapping[str, float]) -> None:
         rivals = {prompt: _Rivals(edits, belief, self._voices) for prompt, edits in self._edits.items() if len(edits) > 1}
-        for place, opinions in self._places.items():
-            said = by_voice(opinions, belief, self._voices)
-            total = math.fsum(said.values())
-            for opinion in opinions:
-                voice = self._voices.get(opinion.rater, opinion.rater)
-                evidence = total - said[voice]
+        for place, opinions, names in self._judged:
+            if len({*names}) == len(names):  # each speaks for itself: what by_voice would say, without its detours
+                own = [opinion.sign * belief[opinion.rater] for opinion in opinions]
+                total = math.fsum(own)
+            else:
+                said = by_voice(opinions, belief, self._voices)
+                own, total = [said[name] for name in names], math.fsum(said.values())
+            for opinion, voice, mine in zip(opinions, names, own, strict=True):
+                evidence = total - mine
                 if opinion.by_edit and place.prompt in rivals:
                     evidence -= RIVAL_MASS * rivals[place.prompt].against(place, voice)
                 if abs(evidence) > NOTHING:

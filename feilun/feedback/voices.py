@@ -51,8 +51,10 @@ Book = dict[Thing, dict[str, _Word]]
 def find_voices(heard: Heard, alpha: float, apart: frozenset[str] = frozenset()) -> dict[str, str]:
     """rater -> voice, for raters found to act as one; a voice is named after its first rater. Those in `apart` are in none."""
     book = _book(heard)
-    raters = sorted({rater for words in book.values() for rater in words})
     pairs = frozenset(pair for pair in _suspects(book) if not apart & {*pair})
+    if not pairs:
+        return {}
+    raters = {rater for words in book.values() for rater in words}
     habits = _Habits(book)
     log_e = {pair: habits.log_e(pair, things) for pair, things in _shared(book, pairs).items()}
     # e-BH over all pairs there are: those that were not looked at hold no evidence, and count all the same.

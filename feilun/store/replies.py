@@ -30,14 +30,17 @@ def newest(connection: sa.Connection, limit: int) -> list[Reply]:
     whole = sa.select(*columns).where(about.erased == 0).order_by(about.finished.desc(), about.id).limit(limit).subquery()
     wanted = sa.select(whole, choices.c.choice_index, choices.c.address).join(choices, choices.c.completion_id == whole.c.id)
     some = wanted.order_by(whole.c.finished.desc(), whole.c.id, choices.c.choice_index).limit(limit).cte("some")
-    asked = sa.select(some.c.parent, sa.func.count(some.c.id.distinct()).label("siblings")).group_by(some.c.parent).subquery()
     after = (messages.c.parent == some.c.address) & (messages.c.role == "user")
-    found = sa.select(some, asked.c.siblings, messages.c.content).join(messages, after).join(asked, asked.c.parent == some.c.parent)
+    found = sa.select(some, messages.c.content).join(messages, after)
     rows = connection.execute(found.order_by(some.c.finished.desc(), some.c.id, some.c.choice_index, messages.c.address))
     # Of several things said after one answer the last in order of address counts.
     last = {(row.id, row.choice_index): row for row in rows}
+    if not last:
+        return []
+    asked = sa.select(some.c.parent, sa.func.count(some.c.id.distinct())).group_by(some.c.parent)
+    siblings = dict(connection.execute(asked).tuples().all())
     return [
-        Reply(row.id, row.choice_index, row.principal, Consent(row.consent), row.siblings, text_of(row.content))
+        Reply(row.id, row.choice_index, row.principal, Consent(row.consent), siblings[row.parent], text_of(row.content))
         for row in last.values()
     ]  # fmt: skip
 
