@@ -8,8 +8,22 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from feilun.artifacts import MANIFEST, Artifact, draft, find, lineage, list_artifacts, open_directory, read_json, verify, write_json
+from feilun.artifacts import (
+    MANIFEST,
+    Artifact,
+    _indented,
+    draft,
+    find,
+    lineage,
+    list_artifacts,
+    open_directory,
+    read_json,
+    verify,
+    write_json,
+)
 from feilun.types import UserError
 
 
@@ -226,6 +240,18 @@ def test_lineage_names_everything_once_nearest_first(home):
     tokenizer = publish(home, kind="tokenizer", name="t", parents=up)
     model = publish(home, kind="models", name="m", parents=(f"tokenizer/{tokenizer.ref}", *up))
     assert [a.ref for a in lineage(home, model)] == [model.ref, tokenizer.ref, corpus.ref]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4) | st.tuples(inner, inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_json_is_written_as_the_slow_encoder_writes_it(value):
+    assert _indented(value) == json.dumps(value, ensure_ascii=False, indent=1)
 
 
 def test_write_json_is_never_seen_half_done(tmp_path):

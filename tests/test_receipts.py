@@ -12,9 +12,10 @@ from feilun.artifacts import draft, write_json, write_rows
 from feilun.cli import main
 from feilun.config import ExamSettings, PreferSettings, TurnSettings
 from feilun.exam.overlap import NEAR, is_near, numbers_in, runs_of, shown_questions
+from feilun.exam.questions import asked_questions, questions_maker
 from feilun.feedback import rater_hash
 from feilun.store import CompletionRecord, FeedbackRequest, Store, migrations, receipt_hash, schema
-from feilun.turn.checks import check_lessons
+from feilun.turn.checks import check_lessons, kept_questions
 from feilun.turn.receipts import leave, receipt_faults
 from feilun.types import Consent, Decision, is_held_out
 
@@ -213,3 +214,19 @@ def test_other_numbers_are_another_question_and_other_dress_is_not():
     assert shown_questions(["27 + 59等于多少?", "58 加 27", "58 - 27等于多少?"], asked) == {}
     assert set(shown_questions(["２７＋５８ 等于多少？", asked["ad"].upper().replace("please", "Please!")], asked)) == {"sum", "ad"}
     assert 0.5 < NEAR < 1
+
+
+def test_exam_questions_are_made_once_until_other_code_makes_them(tmp_path):
+    names, num = ("copying", "arithmetic"), 20
+    name = f"exam questions {num} {','.join(names)}"
+    with Store.open(tmp_path) as store:
+        asked = kept_questions(store, names, num)
+        assert asked == asked_questions(names, num)
+        assert kept_questions(store, names, num) == store.making(name, questions_maker()) == asked
+        store.keep_making(name, questions_maker(), {"copying": {"copying/gate/0": "found, not made"}})
+        assert kept_questions(store, names, num) == {"copying": {"copying/gate/0": "found, not made"}}
+        assert kept_questions(store, names, num + 1) == asked_questions(names, num + 1)
+        store.keep_making(name, "other code", {})
+        assert kept_questions(store, names, num) == asked
+        store.forget("key:somebody")  # nobody said what stands there
+        assert store.making(name, questions_maker()) == asked
