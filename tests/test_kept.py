@@ -60,12 +60,12 @@ def test_kept_votes_and_their_lessons_are_those_of_a_reading_from_the_beginning(
                 ask(store, rater, name, "and?")
         for number, (rater, answer, kind, given_number) in enumerate(given_happenings):
             if kind == "look":
-                assert store.kept_votes(store.last_seq()) == store.current_votes()
+                assert spread(store.folded_votes(store.last_seq())) == store.current_votes()
                 assert store.folded_votes(store.last_seq()) == in_order(fold(store.current_votes()))
             else:
                 happen(store, number, rater, answer, kind, given_number)
         half = store.last_seq() // 2
-        assert store.kept_votes(half) == store.current_votes(half)
+        assert spread(store.folded_votes(half)) == store.current_votes(half)
         folded, withheld = store.folded_votes(store.last_seq()), {event.id for event in store.events()[::3]}
         assert spread(without_ids(folded, withheld)) == [vote for vote in store.current_votes() if vote.id not in withheld]
         assert taught(folded) == taught(store.current_votes())
@@ -90,7 +90,7 @@ def test_what_is_read_again_is_little_and_an_erasure_leaves_none(tmp_path: Path)
         store.forget(RATERS[0])
         store._database.write(lambda c: kept.keep(c, late))
         assert num_kept(store) == 0
-        assert store.kept_votes(store.last_seq()) == []
+        assert spread(store.folded_votes(store.last_seq())) == []
 
 
 def test_what_somebody_says_again_and_again_is_one_vote_until_it_is_taken_back(tmp_path: Path) -> None:

@@ -222,11 +222,11 @@ def test_exam_questions_are_made_once_until_other_code_makes_them(tmp_path):
     with Store.open(tmp_path) as store:
         asked = kept_questions(store, names, num)
         assert asked == asked_questions(names, num)
-        assert kept_questions(store, names, num) == store.making(name, questions_maker()) == asked
-        store.keep_making(name, questions_maker(), {"copying": {"copying/gate/0": "found, not made"}})
+        assert kept_questions(store, names, num) == store.makings.found(name, questions_maker()) == asked
+        store.makings.keep(name, questions_maker(), {"copying": {"copying/gate/0": "found, not made"}})
         assert kept_questions(store, names, num) == {"copying": {"copying/gate/0": "found, not made"}}
         assert kept_questions(store, names, num + 1) == asked_questions(names, num + 1)
-        store.keep_making(name, "other code", {})
+        store.makings.keep(name, "other code", {})
         assert kept_questions(store, names, num) == asked
         store.forget("key:somebody")  # nobody said what stands there
-        assert store.making(name, questions_maker()) == asked
+        assert store.makings.found(name, questions_maker()) == asked

@@ -20,10 +20,10 @@ def run_leaderboard(options: argparse.Namespace) -> int:
     from feilun.feedback.opinions import hear
     from feilun.feedback.ranking import duels_of, ranked, rated_rates
     from feilun.feedback.raters import judge_raters
-    from feilun.store import Store
+    from feilun.store import Store, spread
 
     with Store.open(options.home) as store:
-        votes = store.kept_votes(store.last_seq())
+        votes = spread(store.folded_votes(store.last_seq()))
         raters = judge_raters(hear(votes), gold_of(options.home, store), LessonRules())
         duels, left_out = duels_of(votes, raters, held_out_only=options.held_out)
         rates = {model: f"{rate.mean:.1%} of {rate.n}" for model, rate in rated_rates(store, votes).rates.items()}

@@ -38,7 +38,7 @@ def newest(connection: sa.Connection, limit: int) -> list[Reply]:
     if not last:
         return []
     asked = sa.select(some.c.parent, sa.func.count(some.c.id.distinct())).group_by(some.c.parent)
-    siblings = dict(connection.execute(asked).tuples().all())
+    siblings: dict[str, int] = dict(connection.execute(asked).tuples().all())
     return [
         Reply(row.id, row.choice_index, row.principal, Consent(row.consent), siblings[row.parent], text_of(row.content))
         for row in last.values()

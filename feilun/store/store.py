@@ -14,11 +14,9 @@ from feilun.store import (
     erasure,
     exposures,
     feedback,
-    folding,
     graves,
     kept,
     keys,
-    makings,
     mirrors,
     notes,
     quarantine,
@@ -34,6 +32,7 @@ from feilun.store.database import Database
 from feilun.store.desks import DeskRow, Label
 from feilun.store.engines import EngineRow
 from feilun.store.exposures import Crowd, Harm
+from feilun.store.makings import Makings
 from feilun.store.mirrors import BlindPair, Mirror
 from feilun.store.replies import Given, Reply
 from feilun.store.rollouts import RolloutMove, RolloutRow
@@ -186,24 +185,20 @@ class Store:
         """
         return self._database.read(lambda c: votes.current(c, upto_seq, principal))
 
-    def kept_votes(self, upto_seq: int) -> list[CurrentVote]:
-        """`current_votes` of everybody at that moment, for what came since the last call; what was read is kept for the next."""
-        return folding.spread(self.folded_votes(upto_seq))
-
     def folded_votes(self, upto_seq: int) -> list[CurrentVote]:
-        """`kept_votes`, where those that say the very same stand as one, the newest, with echoes."""
+        """`current_votes` of everybody at that moment, those that say the very same folded into the newest of them (`spread` parts them).
+
+        It costs what came since the last call: what was read is kept for the next.
+        """
         found = self._database.read(lambda c: kept.read(c, upto_seq))
         if found.fresh is not None:
             self._database.write(lambda c: kept.keep(c, found))
         return found.votes
 
-    def making(self, name: str, maker: str) -> Any:
-        """What `keep_making` was given for this name and this maker last; None where that was another maker, or nothing."""
-        return self._database.read(lambda c: makings.found(c, name, maker))
-
-    def keep_making(self, name: str, maker: str, body: Any) -> None:
-        """Keep for the next time what `maker` (a hash of all that it depends on) makes. It must hold nothing that people said."""
-        self._database.write(lambda c: makings.keep(c, name, maker, body))
+    @property
+    def makings(self) -> Makings:
+        """What this program made and is known to make again."""
+        return Makings(self._database)
 
     def givers(self, upto_seq: int) -> list[Giver]:
         """All events up to this one by who gave them and how, without their content."""

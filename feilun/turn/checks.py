@@ -69,10 +69,10 @@ def kept_questions(store: Store, names: Sequence[str], num_samples: int) -> dict
     from feilun.exam.questions import asked_questions, questions_maker
 
     name, maker = f"exam questions {num_samples} {','.join(names)}", questions_maker()
-    found: dict[str, dict[str, str]] | None = store.making(name, maker)
+    found: dict[str, dict[str, str]] | None = store.makings.found(name, maker)
     if found is None:
         found = asked_questions(names, num_samples)
-        store.keep_making(name, maker, found)
+        store.makings.keep(name, maker, found)
     return found
 
 

@@ -13,7 +13,7 @@ from feilun.feedback.curation import LESSON_CONSENT
 from feilun.feedback.opinions import normalise, prompt_of
 from feilun.feedback.owner import likes
 from feilun.stats import Floats, confidence_sequence, log_e_voters, voter_means, voters_to_add, voters_to_turn, without_top
-from feilun.store import OWNER, CurrentVote, Store
+from feilun.store import OWNER, CurrentVote, Store, spread
 from feilun.turn.verdict import TaskVerdict
 
 __all__ = ["HELD_OUT", "MIN_VOTERS", "carries", "flip_of", "held_out_questions", "is_worse", "judge_voters", "told_flip", "voters"]
@@ -34,12 +34,11 @@ def held_out_questions(store: Store, upto_seq: int) -> list[dict[str, Any]]:
     edited = store.edited_threads(OWNER, upto_seq)
     said: dict[tuple[str, str], dict[str, bool]] = {}
     first: dict[tuple[str, str], CurrentVote] = {}
-    for vote in store.kept_votes(upto_seq):
-        if vote.consent in LESSON_CONSENT and not may_teach(vote, edited):
-            for text, liked in said_of(vote):
-                key = (vote.principal, prompt_of(vote))
-                first.setdefault(key, vote)
-                said.setdefault(key, {})[normalise(text)] = liked
+    for vote in spread(vote for vote in store.folded_votes(upto_seq) if vote.consent in LESSON_CONSENT and not may_teach(vote, edited)):
+        for text, liked in said_of(vote):
+            key = (vote.principal, prompt_of(vote))
+            first.setdefault(key, vote)
+            said.setdefault(key, {})[normalise(text)] = liked
     rows: list[dict[str, Any]] = []
     taken = dict.fromkeys({user for user, _ in said}, 0)
     for key in reversed(said):
