@@ -14,7 +14,7 @@ from feilun.turn.rolling import seen_by
 from feilun.turn.rollout import decide_rollout, people_to_turn
 from feilun.turn.watch import WATCH_NOTE
 
-__all__ = ["describe_artifact", "describe_home", "rollout_lines"]
+__all__ = ["describe_artifact", "describe_home", "nobody_looks", "rollout_lines"]
 
 MAX_INPUTS = 20
 UNSEEN_SECONDS = 15.0  # a watcher shows itself every four
@@ -66,11 +66,17 @@ def rollout_lines(store: Store) -> list[str]:
             log_e = found.figures["log_e"][signal]
             lines.append(f"  {signal:10} log e {log_e:+.2f} of {found.figures['level']:.2f}; {more} more people would take it back")
         lines += [f"  not mirrored: {num} ({reason})" for reason, num in store.mirror_drops(row.id).items()]
-        if time.time() - (store.read_note(WATCH_NOTE) or {}).get("at", 0.0) > UNSEEN_SECONDS:
-            lines.append("  nobody looks at it, so nothing is taken back: run feilun serve, or feilun turn --watch")
+        lines += [f"  {line}" for line in nobody_looks(store)]
     if withheld:
         lines.append(f"withheld   {len(withheld)} events teach nothing since a rollout was taken back; feilun rollout release lets them")
     return lines
+
+
+def nobody_looks(store: Store) -> list[str]:
+    """A line where a rollout is under way and nobody moves it on or takes it back."""
+    unseen = time.time() - (store.read_note(WATCH_NOTE) or {}).get("at", 0.0) > UNSEEN_SECONDS
+    hint = "run feilun turn --watch, or feilun serve without --no-watch"
+    return [f"nobody looks at it, so nothing is taken back: {hint}"] if unseen and store.rollout() is not None else []
 
 
 def told_stage(row: RolloutRow) -> str:

@@ -13,10 +13,11 @@ from serve_house import open_house, until
 
 from feilun.artifacts import draft, entomb, find, list_artifacts, read_json, read_rows, redact, verify, write_json, write_rows
 from feilun.cli import main
+from feilun.config import RolloutSettings
 from feilun.feedback import import_lessons, rater_hash
 from feilun.store import CompletionRecord, Conflict, FeedbackRequest, NotFound, Store
 from feilun.store.schema import messages
-from feilun.turn import promote
+from feilun.turn import promote, rolling
 from feilun.turn.forget import forget, principals_of, proof_of, retrain
 from feilun.turn.sweep import sweep
 from feilun.types import Decision, UserError
@@ -169,6 +170,27 @@ def test_the_champion_is_made_again_without_it(lived_in, capsys):
     assert main(["--home", str(lived_in), "forget"]) == 2
     assert main(["--home", str(lived_in), "forget", "--retrain"]) == 0
     assert "proof: models/first@" in capsys.readouterr().out
+
+
+def test_a_rollout_gives_way_to_a_champion_that_is_made_again(lived_in):
+    with Store.open(lived_in) as store:
+        champion, turn = store.champion(), store.turns()[-1]
+        plan = {**turn.plan, "name": "turn-2", "champion": {"model": champion.model, "epoch": champion.epoch}}
+        turn_id = store.start_turn(plan)
+        candidate = next(row.model for row in store.history())
+        row = rolling.begin(store, store.turn(turn_id), candidate, RolloutSettings())
+        store.finish_turn(turn_id, "rolling_out", "it rose")
+        assert rolling.look(lived_in, store).stage == "shadow"
+    forget(lived_in, "user:ann")
+    made = retrain(lived_in, command=run_here)
+    assert made.turn.verdict == "promoted"
+    with Store.open(lived_in) as store:
+        ended, left = store.rollouts()[-1], store.turn(turn_id)
+        assert (ended.id, ended.stage, left.state) == (row.id, "aborted", "refused")
+        assert "made again without it first" in left.why
+        assert [receipt.gate for receipt in store.receipts() if receipt.turn_id == turn_id][-1] == "account"
+        assert store.champion().model == made.champion != champion.model
+        assert proof_of(lived_in, store, made.champion).is_clean
 
 
 def test_where_nothing_is_left_to_learn_the_earlier_model_answers(lived_in):

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from feilun.config import PreferSettings, RolloutSettings, TurnSettings, apply_s
 from feilun.feedback import build_lessons
 from feilun.feedback.account import kept_account
 from feilun.stats import harm_seen, harms_to_fire, log_e_first_harms
+from feilun.status import nobody_looks
 from feilun.store import CompletionRecord, Conflict, FeedbackRequest, Mirror, NotFound, RolloutMove, Store
 from feilun.turn import receipt_faults, rolling, run_turn
+from feilun.turn.watch import WATCH_NOTE
 from feilun.types import Decision, UserError
 
 
@@ -370,6 +373,9 @@ def test_hold_advance_and_abort(home, store, capsys):
     assert main(["--home", str(home), "rollout", "abort", "--reason", "not today"]) == 0
     assert (store.rollouts()[-1].stage, store.champion().model) == ("aborted", row.champion)
     assert "not today" in store.turn(row.turn_id).why
+    assert "not today" in kept_account(home, store, store.turn(row.turn_id), "en")
+    assert store.receipts()[-1].gate == "account"
+    assert nobody_looks(store) == []
     assert main(["--home", str(home), "rollout", "abort"]) == 2
     assert store.set_champion(row.candidate, "by hand").model == row.candidate
 
@@ -394,10 +400,10 @@ def test_a_champion_changed_by_hand_ends_it(home, store):
 
 def test_who_decides_on_an_old_row_decides_nothing(home, store):
     row = through_shadow(home, store, begin(home, store))
-    rolling.abort(store, "first")
+    rolling.abort(home, store, "first")
     with pytest.raises(Conflict, match="has moved on"):
         store.move_rollout(row, RolloutMove(stage="canary", step=1, gate="g3", body={}))
-    assert len(store.receipts()) == 5
+    assert [receipt.gate for receipt in store.receipts()] == ["plan", "g1", "rollout", "g2", "g3", "account"]
 
 
 KILLED = """
@@ -434,6 +440,14 @@ def test_a_watcher_takes_it_back_by_itself(home, store):
         crowd(store, row, 200, by_number(0.9))
         until(lambda: store.rollout() is None)
     assert store.rollouts()[-1].stage == "rolled_back"
+
+
+def test_who_leaves_it_to_another_watcher_is_told_when_there_is_none(home, store):
+    assert nobody_looks(store) == []
+    begin(home, store)
+    assert ["feilun turn --watch" in line for line in nobody_looks(store)] == [True]
+    store.note(WATCH_NOTE, {"at": time.time()})
+    assert nobody_looks(store) == []
 
 
 def test_a_killed_watcher_is_followed_by_one_that_takes_it_back(home, store):

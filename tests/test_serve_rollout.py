@@ -123,7 +123,7 @@ def test_the_holdback_keeps_the_old_champion_for_its_lot(house):
     with shop(house) as client:
         until(lambda: spoken(house, client) == by_lot(row))
         assert set(by_lot(row).values()) == {row.champion, row.candidate}
-        rolling.abort(house.store, "enough")
+        rolling.abort(house.home, house.store, "enough")
         until(lambda: set(spoken(house, client).values()) == {row.candidate})
 
 

@@ -52,7 +52,7 @@ def run_abort(options: argparse.Namespace) -> int:
     from feilun.turn import rolling
 
     with Store.open(options.home) as store:
-        row = rolling.abort(store, options.reason)
+        row = rolling.abort(options.home, store, options.reason)
         champion = store.champion()
     print(f"{row.stage}: {row.candidate}; the champion is {champion.model if champion else 'none'}")
     return 0

@@ -15,7 +15,7 @@ def add_serve(verbs: Any) -> None:
     add_set(serve)
     serve.add_argument("--port", type=int, default=None)
     serve.add_argument("--quiet", action="store_true", help="print the address without the owner's one-time token")
-    serve.add_argument("--no-watch", action="store_true", help="leave it to `feilun turn --watch` to run the turns that the page asks for")
+    serve.add_argument("--no-watch", action="store_true", help="leave turns that the page asks for, and rollouts, to `feilun turn --watch`")
     add_engine_options(serve)
     chat = add(verbs, "chat", run_chat, "talk to a model in the terminal")
     chat.add_argument("model", nargs="?", default="champion")
@@ -26,11 +26,17 @@ def add_serve(verbs: Any) -> None:
 def run_serve(options: argparse.Namespace) -> int:
     from feilun.config import ServeSettings, apply_settings
     from feilun.serve.app import run
+    from feilun.status import nobody_looks
+    from feilun.store import Store
     from feilun.turn import watcher_beside
 
     chosen = options.assignments + ([f"port={options.port}"] if options.port is not None else [])
     settings = apply_settings(ServeSettings(), chosen)
     keep_engines(options)
+    if options.no_watch:
+        with Store.open(options.home) as store:
+            for line in nobody_looks(store):
+                print(f"rollout: {line}", file=sys.stderr, flush=True)
     with nullcontext() if options.no_watch else watcher_beside(options.home):
         run(options.home, settings, on_start=lambda address: print(address.url if options.quiet else address.owner_url, flush=True))
     return 0

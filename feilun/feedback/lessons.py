@@ -73,8 +73,7 @@ def build_lessons(
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
     curated, measured = _with_hints(store, votes, curated)
     curated = curated if protect is None else _unprotected(curated, protect)
-    num_standing, num_left = (sum(vote.times for vote in some) for some in (standing, votes))
-    curated.dropped.update(_gone(store, newest, num_standing) + Counter(withheld=num_standing - num_left))
+    curated.dropped.update(_gone(store, newest, _num_votes(standing), _num_votes(votes)))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
     report = lessons_report(curated) | {"redacted": redacted, "hints": hints_report(measured), **_exam_questions(home, protect)}
     rest = {"rules": asdict(rules), "gold": _digest(gold or {}), "terms": terms, **_apart(withheld)}
@@ -129,11 +128,15 @@ def _unprotected(curated: Curated, protect: Protect) -> Curated:
     return curated._replace(lessons=kept, dropped=dropped, used=+used)
 
 
-def _gone(store: Store, newest: int, num_standing: int) -> Counter[str]:
-    """Events that do not stand any more, by what became of them."""
+def _num_votes(folded: Iterable[CurrentVote]) -> int:
+    return sum(vote.times for vote in folded)
+
+
+def _gone(store: Store, newest: int, num_standing: int, num_left: int) -> Counter[str]:
+    """Events that do not stand any more, or are withheld, by what became of them."""
     told = store.event_counts(newest)
     superseded = told.all - told.erased - told.retracting - num_standing
-    return +Counter(erased=told.erased, retracted=told.retracting, superseded=superseded)
+    return +Counter(erased=told.erased, retracted=told.retracting, superseded=superseded, withheld=num_standing - num_left)
 
 
 @lru_cache(maxsize=RATERS)

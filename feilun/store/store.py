@@ -186,7 +186,7 @@ class Store:
         return self._database.read(lambda c: votes.current(c, upto_seq, principal))
 
     def folded_votes(self, upto_seq: int) -> list[CurrentVote]:
-        """`current_votes` of everybody then, each with its earlier echoes (`spread` parts them); what was read is kept for the next call."""
+        """`current_votes` of everybody then, each with its earlier echoes (`spread` parts them); what was read is kept for later."""
         found = self._database.read(lambda c: kept.read(c, upto_seq))
         if found.fresh is not None:
             self._database.write(lambda c: kept.keep(c, found))

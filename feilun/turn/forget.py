@@ -110,7 +110,7 @@ def retrain(home: Path, *, progress: Progress | None = None, command: Command | 
         turn = None if begun is None or not begun.plan.get("rebuilds") else begun
         start, settings = _plan_of(home, store, turn, champion.model, learned)
         if under_way(store) is not None:
-            abort(store, "something was erased; the champion is made again without it first")
+            abort(home, store, "something was erased; the champion is made again without it first")
     if begun is not None and turn is None:
         abandon(home, "something was erased; the champion is made again without it first")
     result = run_turn(home, settings, progress=progress, command=command, start=start, rebuilds=tuple(sorted(learned)))

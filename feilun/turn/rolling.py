@@ -68,10 +68,11 @@ def look(home: Path, store: Store, now: float | None = None) -> RolloutRow | Non
     try:
         if void := broken(store, row):
             return _move(home, store, row, ended(row, Found("void", void, {})))
-        found = decide_rollout(row, seen_by(store, row), time.time() if now is None else now)
+        seen = seen_by(store, row)
+        found = decide_rollout(row, seen, time.time() if now is None else now)
         if found.verdict == "wait":
             return row
-        return _move(home, store, row, onward(home, store, row, found))
+        return _move(home, store, row, onward(home, store, row, seen, found))
     except Conflict:
         return store.rollout()
 
@@ -99,14 +100,14 @@ def broken(store: Store, row: RolloutRow) -> str:
     return ""
 
 
-def onward(home: Path, store: Store, row: RolloutRow, found: Found) -> RolloutMove:
-    """The move that a decision asks for."""
+def onward(home: Path, store: Store, row: RolloutRow, seen: Seen, found: Found) -> RolloutMove:
+    """The move that a decision asks for. seen: what it was made by."""
     if found.verdict == "harm":
         return replace(ended(row, found), withhold=new_events(home, store, row))
     if found.verdict == "void":
         return ended(row, found)
     timed = row.slow_seconds if row.slow_seconds is not None else slow_seconds(store, row.champion)
-    figures = found.figures | {"slow_seconds": timed, "complaints_seen": told_ratio(complaints_seen(row, seen_by(store, row)))}
+    figures = found.figures | {"slow_seconds": timed, "complaints_seen": told_ratio(complaints_seen(row, seen))}
     body, gate = {"inputs": inputs_of(row), "figures": figures, "verdict": found.why or "passed"}, GATES[row.stage]
     if row.stage == "shadow":
         return RolloutMove(stage="canary", step=0, gate=gate, body=body, slow_seconds=timed)
@@ -176,16 +177,17 @@ def hold(store: Store, held: bool = True) -> RolloutRow:
 def advance(home: Path, store: Store) -> RolloutRow:
     """To the next step now, whatever is missing; not past harm. The receipt says that it was by hand."""
     row = the_rollout(store)
-    found = decide_rollout(replace(row, held=False), seen_by(store, row), time.time())
-    if found.verdict in ("harm", "void"):
-        return _move(home, store, row, onward(home, store, row, found))
-    return _move(home, store, row, onward(home, store, row, Found("next", f"by hand; {found.why or 'nothing was missing'}", found.figures)))
+    seen = seen_by(store, row)
+    found = decide_rollout(replace(row, held=False), seen, time.time())
+    if found.verdict not in ("harm", "void"):
+        found = Found("next", f"by hand; {found.why or 'nothing was missing'}", found.figures)
+    return _move(home, store, row, onward(home, store, row, seen, found))
 
 
-def abort(store: Store, reason: str) -> RolloutRow:
+def abort(home: Path, store: Store, reason: str) -> RolloutRow:
     """End it: before the last step the champion stays, in the holdback the new champion stays. Nothing is set aside."""
     row = the_rollout(store)
-    return store.move_rollout(row, ended(row, Found("void", reason, {})))
+    return _move(home, store, row, ended(row, Found("void", reason, {})))
 
 
 def release(store: Store, rollout_id: str | None = None) -> tuple[str, int]:
