@@ -37,8 +37,8 @@ def newest(connection: sa.Connection, limit: int) -> list[Reply]:
     last = {(row.id, row.choice_index): row for row in rows}
     if not last:
         return []
-    asked = sa.select(some.c.parent, sa.func.count(some.c.id.distinct())).group_by(some.c.parent)
-    siblings: dict[str, int] = dict(connection.execute(asked).tuples().all())
+    asked = sa.select(some.c.parent, sa.func.count(some.c.id.distinct()).label("num")).group_by(some.c.parent)
+    siblings = {row.parent: row.num for row in connection.execute(asked)}
     return [
         Reply(row.id, row.choice_index, row.principal, Consent(row.consent), siblings[row.parent], text_of(row.content))
         for row in last.values()
