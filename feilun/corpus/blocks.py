@@ -22,7 +22,7 @@ from feilun.corpus.lines import cut_repeated_lines
 from feilun.corpus.minhash import Signatures
 from feilun.corpus.readers import HEAD_CHARS, Row
 from feilun.corpus.redact import RedactionSettings, redact_texts
-from feilun.corpus.repair import damage_scores, repair_texts
+from feilun.corpus.repair import damage_scores, is_out_of_the_ordinary, repair_texts
 from feilun.corpus.scorer import Scorer
 
 __all__ = ["BLOCK_BYTES", "BLOCK_SCHEMA", "Washed", "marks_of", "texts_of", "wash", "washed_blocks", "write_block"]
@@ -48,11 +48,12 @@ def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = 
     """One block: repaired and redacted texts, their language, hash and verdict. A dropped row keeps only the head of its text."""
     frame = pl.DataFrame(dict(zip(ROW_SCHEMA, zip(*rows, strict=True), strict=True)), schema=ROW_SCHEMA)
     langs = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
-    texts, edits = _edited(frame["text"], langs, settings)
+    odd = is_out_of_the_ordinary(frame["text"])
+    texts, strings, edits = _edited(frame["text"], [row.text for row in rows], odd, langs, settings)
     listed = by_row(joined([decodings(frame["encoding"]), *edits]), len(frame))
     refused = licence_reasons(frame["license"], named_policy(settings.licence_policy))
-    letters = letters_of(texts, limits_of(langs), settings)
-    quality = _quality(texts, langs, scorer)
+    letters = letters_of(texts, limits_of(langs), settings, strings)
+    quality = _quality(texts, langs, odd | listed.is_not_null(), scorer)
     poor = pl.select(pl.when(quality < settings.min_quality).then(pl.lit("low_quality"))).to_series()
     reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, langs, letters, settings), poor)
     washed = frame.with_columns(
@@ -63,24 +64,38 @@ def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = 
     return Washed(kept, _marks(kept, letters.signatures if settings.near_duplicates else None))
 
 
-def _edited(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> tuple[pl.Series, list[pl.DataFrame]]:
-    """The texts after all that changes them, and the edits of each part in order."""
-    texts, repairs = repair_texts(texts, langs, settings)
-    edits = [repairs]
+def _edited(
+    texts: pl.Series, strings: list[str], odd: pl.Series, langs: pl.Series, settings: CorpusSettings
+) -> tuple[pl.Series, list[str], list[pl.DataFrame]]:
+    """The texts after all that changes them, as a column and as strings, and the edits of each part in order."""
+    texts, repairs = repair_texts(texts, langs, settings, odd)
+    edits, strings = [repairs], _renewed(strings, texts, repairs)
     if settings.repeated_line_chars:
-        texts, cut = cut_repeated_lines(texts, limits_of(langs) != "code", settings.repeated_line_chars)
+        texts, cut = cut_repeated_lines(texts, limits_of(langs) != "code", settings.repeated_line_chars, strings)
         edits.append(cut)
     texts, redactions = redact_texts(texts, RedactionSettings(kinds=settings.redact))
     edits.append(redactions)
-    return texts, edits
+    return texts, _renewed(strings, texts, *edits[1:]), edits
 
 
-def _quality(texts: pl.Series, langs: pl.Series, scorer: Scorer | None) -> pl.Series:
-    """What the scorer says (1 without one), less for damage that no repair undoes: halved at one deleted word in 1,000 characters."""
+def _renewed(strings: Sequence[str], texts: pl.Series, *edits: pl.DataFrame) -> list[str]:
+    """The texts as strings: those that were not edited are there, and to make them again from the column costs a walk over all."""
+    rows = sorted({row for part in edits for row in part["row"].unique()})
+    made = list(strings)
+    for row, text in zip(rows, texts.gather(rows), strict=True):
+        made[row] = text
+    return made
+
+
+def _quality(texts: pl.Series, langs: pl.Series, odd: pl.Series, scorer: Scorer | None) -> pl.Series:
+    """What the scorer says (1 without one), less for damage that no repair undoes: halved at one deleted word in 1,000 characters.
+
+    odd: where a character may be that is out of the ordinary.
+    """
     # Only these can be damaged so, and to look is not free.
     doubtful = (langs == "zh") | texts.str.contains("\ufffd", literal=True)
     damage = np.zeros(len(texts))
-    damage[doubtful.to_numpy()] = damage_scores(texts.filter(doubtful)).sum_horizontal().to_numpy()
+    damage[doubtful.to_numpy()] = damage_scores(texts.filter(doubtful), odd.filter(doubtful)).sum_horizontal().to_numpy()
     scores = np.ones(len(texts)) if scorer is None else scorer.score(texts)
     return pl.Series(scores / (1 + damage), dtype=pl.Float32)
 

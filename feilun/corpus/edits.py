@@ -55,6 +55,8 @@ def unedited(texts: pl.Series) -> Edited:
 def edit_texts(texts: pl.Series, flagged: pl.Series, rule: str, find: Callable[[str], Iterable[Edit]]) -> Edited:
     """One step: what `find` names in each flagged text is changed. A text that is not flagged never enters Python."""
     rows = flagged.fill_null(False).arg_true()
+    if rows.is_empty():
+        return unedited(texts)
     found = zip(rows.to_list(), texts.gather(rows).to_list(), strict=True)
     return made_edits(texts, rule, {row: list(find(text)) for row, text in found})
 

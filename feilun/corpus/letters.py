@@ -4,7 +4,7 @@ Texts are taken by the limits they are held to, because these say how long a run
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feilun.config import CorpusSettings
+from feilun.config import CorpusSettings, TextLimits
 from feilun.corpus.layout import prose_of
 from feilun.corpus.minhash import Signatures, signatures
 from feilun.corpus.shingles import BMP, CodePoints, code_points, folded_letters, pieces_of, run_hashes
@@ -22,6 +22,13 @@ __all__ = ["KINDS", "Letters", "letters_of", "repeated_share"]
 
 KINDS = ("zh", "en", "code", "other")
 SPACE, SIGN, LETTER = 0, 1, 2
+# Of a text's runs, all different, a sixteenth or so share one of so many slots for each.
+SLOTS_EACH = 8
+# A table of more is no quicker than sorting.
+MAX_SLOTS = 1 << 21
+
+Shares = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 class Letters(NamedTuple):
@@ -36,62 +43,81 @@ class Letters(NamedTuple):
     signatures: Signatures
 
 
-def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings) -> Letters:
-    """kinds: which limits each text is held to, one of `KINDS`. What the settings do not ask for is zero, and all is prose."""
+def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings, strings: Sequence[str] | None = None) -> Letters:
+    """kinds: which limits each text is held to, one of `KINDS`. What the settings do not ask for is zero, and all is prose.
+
+    strings: the texts, where they are at hand.
+    """
+    strings = texts.to_list() if strings is None else strings
     prose = prose_of(texts, kinds != "code") if settings.filters else texts
     made = Letters(prose, np.zeros(len(texts)), np.zeros(len(texts)), Signatures.blank(len(texts)))
     # Layout is only ever taken out.
     is_prose = (prose.str.len_bytes() == texts.str.len_bytes()).to_numpy()
     for kind in KINDS:
-        run_chars = getattr(settings, kind).run_chars
+        limits: TextLimits = getattr(settings, kind)
         of_kind = (kinds == kind).to_numpy()
-        for rows, piece in _pieces(texts, of_kind):
+        whole, cut = np.flatnonzero(of_kind), np.flatnonzero(of_kind & ~is_prose)
+        for rows, piece in _pieces(whole, [strings[row] for row in whole]):
             points = code_points(piece)
             letters = folded_letters(points)
             if settings.filters:
                 made.share[rows] = letters_share(points)
-                made.repeated[rows] = repeated_share(letters, run_chars, is_prose[rows])
+                made.repeated[rows] = repeated_share(letters, limits.run_chars, limits.max_repeated_runs, is_prose[rows])
             if settings.near_duplicates:
                 made.signatures.put(rows, signatures(letters))
-        for rows, piece in _pieces(prose, of_kind & ~is_prose):
-            made.repeated[rows] = repeated_share(folded_letters(code_points(piece)), run_chars)
+        for rows, piece in _pieces(cut, prose.gather(cut).to_list()):
+            made.repeated[rows] = repeated_share(folded_letters(code_points(piece)), limits.run_chars, limits.max_repeated_runs)
     return made
 
 
-def _pieces(texts: pl.Series, chosen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
-    """The chosen texts and their rows, in stretches that stay in the cache."""
-    rows = np.flatnonzero(chosen)
-    strings = texts.gather(rows).to_list()
+def _pieces(rows: Places, strings: Sequence[str]) -> Iterator[tuple[Places, Sequence[str]]]:
+    """Texts and their rows, in stretches that stay in the cache."""
     for piece in pieces_of(strings):
         yield rows[piece], strings[piece]
 
 
-def letters_share(points: CodePoints) -> NDArray[np.float64]:
+def letters_share(points: CodePoints) -> Shares:
     kinds = np.take(_kinds(), points.values, mode="clip")
     is_dense, is_letter = kinds != SPACE, kinds == LETTER
     bounds = points.offsets.tolist()
     dense, letters = (
         np.array([np.count_nonzero(chosen[start:end]) for start, end in pairwise(bounds)]) for chosen in (is_dense, is_letter)
     )
-    shares: NDArray[np.float64] = letters / np.maximum(dense, 1)
+    shares: Shares = letters / np.maximum(dense, 1)
     return shares
 
 
-def repeated_share(letters: CodePoints, run_chars: int, is_asked: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+def repeated_share(letters: CodePoints, run_chars: int, limit: float = -1.0, is_asked: NDArray[np.bool_] | None = None) -> Shares:
     """The share of each text's runs of so many characters that stood before in it; 0 where it is not asked for.
 
-    Equal hashes of 32 bits are taken for equal runs: of a million different ones that makes .0001.
+    limit: where the share is not beyond it, what is said may be more, up to the limit; a text that is clearly below takes a third
+    of the time. Equal hashes of 32 bits are taken for equal runs: of a million different ones that makes .0001.
     """
     hashes = run_hashes(letters.values, run_chars)
     again = np.zeros(len(letters.offsets) - 1)
     bounds = letters.offsets.tolist()
-    # One text at a time: what is sorted stays in the cache.
+    # One text at a time: what is sorted, and the table, stay in the cache.
     for row in range(len(again)):
         piece = hashes[bounds[row] : max(bounds[row], bounds[row + 1] - run_chars + 1)]
         if len(piece) > 1 and (is_asked is None or is_asked[row]):
-            piece.sort()
-            again[row] = np.count_nonzero(piece[1:] == piece[:-1]) / len(piece)
+            share = _most_repeated(piece) if limit >= 0 else 1.0
+            again[row] = share if share <= limit else _repeated(piece)
     return again
+
+
+def _most_repeated(hashes: NDArray[np.uint32]) -> float:
+    """What the share of the repeated is not beyond: those of two slots differ."""
+    num_slots = 1 << (SLOTS_EACH * len(hashes) - 1).bit_length()
+    if num_slots > MAX_SLOTS:
+        return 1.0
+    used = np.zeros(num_slots, dtype=np.bool_)
+    used[(hashes & np.uint32(num_slots - 1)).astype(np.intp)] = True
+    return 1 - np.count_nonzero(used) / len(hashes)
+
+
+def _repeated(hashes: NDArray[np.uint32]) -> float:
+    hashes.sort()
+    return float(np.count_nonzero(hashes[1:] == hashes[:-1]) / len(hashes))
 
 
 @cache

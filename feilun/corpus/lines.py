@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import polars as pl
 
@@ -14,15 +14,15 @@ __all__ = ["RULE", "cut_repeated_lines"]
 RULE = "repeated_line"
 
 
-def cut_repeated_lines(texts: pl.Series, may_cut: pl.Series, min_chars: int) -> Edited:
+def cut_repeated_lines(texts: pl.Series, may_cut: pl.Series, min_chars: int, strings: Sequence[str] | None = None) -> Edited:
     """Of equal lines of `min_chars` or more the later ones; fenced code, indented lines and tables are left alone.
 
-    may_cut: which texts are looked at; in a program a line may well stand twice.
+    may_cut: which texts are looked at; in a program a line may well stand twice. strings: the texts, where they are at hand.
     """
     # In Python: splitting into a column of all lines and hashing that takes twice as long.
-    rows = may_cut.arg_true()
-    pairs = zip(rows.to_list(), texts.gather(rows).to_list(), strict=True)
-    return made_edits(texts, RULE, {row: _repeated(text, again) for row, text in pairs if (again := _again(text, min_chars))})
+    strings = texts.to_list() if strings is None else strings
+    pairs = ((row, strings[row]) for row in may_cut.arg_true())
+    return made_edits(texts, RULE, {row: [*_repeated(text, again)] for row, text in pairs if (again := _again(text, min_chars))})
 
 
 def _again(text: str, min_chars: int) -> set[str]:
@@ -34,19 +34,14 @@ def _again(text: str, min_chars: int) -> set[str]:
     return {line for line in once if counts[line] > 1 and not line.startswith(("|", *INDENTS))}
 
 
-def _repeated(text: str, again: Iterable[str]) -> list[Edit]:
+def _repeated(text: str, again: Container[str]) -> Iterator[Edit]:
+    """The line end before each later line of these and the line, where as many fences are opened as closed before it."""
     bounds = fences(text)
-    return sorted(Edit(place - 1, "\n" + line, "") for line in again for place in _free_places(text, line, bounds)[1:])
-
-
-def _free_places(text: str, line: str, bounds: Sequence[int]) -> list[int]:
-    """Where the line stands whole, with as many fences opened as closed before it."""
-    places = []
-    place = text.find(line)
-    while place >= 0:
-        end = place + len(line)
-        is_whole = (place == 0 or text[place - 1] == "\n") and (end == len(text) or text[end] == "\n")
-        if is_whole and bisect_right(bounds, place) % 2 == 0:
-            places.append(place)
-        place = text.find(line, end if is_whole else place + 1)
-    return places
+    seen = set()
+    start = 0
+    for line in text.split("\n"):
+        if line in again and bisect_right(bounds, start) % 2 == 0:
+            if line in seen:
+                yield Edit(start - 1, "\n" + line, "")
+            seen.add(line)
+        start += len(line) + 1

@@ -5,6 +5,7 @@ Two texts whose sets of runs have Jaccard similarity J share a band with probabi
 loses a text whose head alone differs.
 """
 
+from array import array
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +73,11 @@ def slots_of(shingles: Hashes) -> NDArray[np.uint32]:
     if len(shingles.offsets) < 2:
         return np.empty((0, NUM_SLOTS), dtype=np.uint32)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(shingles.values, shingles.offsets.astype(np.uint64), NUM_SLOTS, SEED)
-    return np.array(matrix.to_rows(), dtype=np.uint32)
+    # Twice as fast as an array of lists.
+    flat = array("I")
+    for row in matrix.to_rows():
+        flat.fromlist(row)
+    return np.frombuffer(flat, dtype=np.uint32).reshape(-1, NUM_SLOTS)
 
 
 def _bands(slots: NDArray[np.uint32]) -> NDArray[np.uint64]:

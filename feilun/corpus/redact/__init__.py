@@ -26,7 +26,10 @@ __all__ = ["KINDS", "RULE_PREFIX", "Redacted", "RedactionSettings", "check_kinds
 RULE_PREFIX = "pii_"
 LONG_NUMBER = r"(?:^|[^0-9A-Za-z_.])[1-9][0-9]{3}[0-9 -]{10,}[0-9Xx](?:[^0-9A-Za-z_]|$)"
 CODE_FLAG = r"(?:^|[^0-9A-Za-z_.])[1-9ANY][1-9A-GY][0-9]{6}[0-9A-Y]{10}(?:[^0-9A-Za-z_]|$)"
-MAIL_FLAG = r"[A-Za-z0-9_%+-]@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2}|[\[({（【] ?(?:at|AT|@) ?[\])}）】]"
+# Three expressions, each with something rare in it to look for first; as one it would be a walk over every byte.
+MAIL_FLAGS = (
+    r"[A-Za-z0-9_%+-]@[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2}", r"[\[({（【] ?(?:at|AT) ?[\])}）】]", r"[\[({（【] ?@ ?[\])}）】]",
+)  # fmt: skip
 HANDLE_FLAG = r"[^A-Za-z0-9\n]{0,6}(?:[Ii][Dd])?[^A-Za-z0-9\n]{0,8}[A-Za-z1-9][A-Za-z0-9_-]{5}"
 WECHAT_FLAG = (
     rf"(?:[微薇威Vv]信|加(?:我|个|個)?[vV薇微]|[Ww][Ee] ?[Cc][Hh][Aa][Tt]|[Ww][Ee][Ii][Xx][Ii][Nn]|[Vv][Xx]|[Ww][Xx]){HANDLE_FLAG}"
@@ -39,27 +42,30 @@ MAIL_HINT = (r"@", r"[tT] ?[\])}）】]")
 PHONE_HINT = (r"[0-9][0-9 ()（）.-]{6}",)
 IP_HINT = (r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", r":[0-9A-Fa-f]{0,4}:")
 IP_FLAG = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23fF][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
+# Every hint of digits holds this: where it is not, none of them is looked for.
+DIGITS = r"[0-9][0-9 ()（）.-]{4}"
+HINTS_OF_DIGITS = frozenset((*NUMBER_HINT, *CODE_HINT, *PHONE_HINT, IP_HINT[0]))
 # Numbers and signs in full width are rare: such a text is looked through for every kind.
 WIDE_FLAG = r"[０-９][０-９ －-]{4}|＠"
 
 # In this order: an address before a number in it, a number with a check digit before one without.
 _KINDS = (
-    Kind(name="secret", placeholder="[SECRET]", flag=SECRET_FLAG, hint=(), find=find_secrets),
-    Kind(name="email", placeholder="[EMAIL]", flag=MAIL_FLAG, hint=MAIL_HINT, find=find_emails),
-    Kind(name="id_card", placeholder="[ID_CARD]", flag=LONG_NUMBER, hint=NUMBER_HINT, find=find_id_cards),
+    Kind(name="secret", placeholder="[SECRET]", flags=(SECRET_FLAG,), hint=(), find=find_secrets),
+    Kind(name="email", placeholder="[EMAIL]", flags=MAIL_FLAGS, hint=MAIL_HINT, find=find_emails),
+    Kind(name="id_card", placeholder="[ID_CARD]", flags=(LONG_NUMBER,), hint=NUMBER_HINT, find=find_id_cards),
     Kind(
         name="company",
         placeholder="[COMPANY_CODE]",
-        flag=CODE_FLAG,
+        flags=(CODE_FLAG,),
         hint=CODE_HINT,
         find=find_companies,
     ),
-    Kind(name="bank_card", placeholder="[BANK_CARD]", flag=LONG_NUMBER, hint=NUMBER_HINT, find=find_bank_cards),
-    Kind(name="wechat", placeholder="[WECHAT]", flag=WECHAT_FLAG, hint=(WECHAT_FLAG,), find=find_wechat),
-    Kind(name="qq", placeholder="[QQ]", flag=QQ_FLAG, hint=(QQ_FLAG,), find=find_qq),
-    Kind(name="phone", placeholder="[PHONE]", flag=PHONE_FLAG, hint=PHONE_HINT, find=find_phones),
-    Kind(name="ip", placeholder="[IP]", flag=IP_FLAG, hint=IP_HINT, find=find_public_addresses),
-    Kind(name="private_ip", placeholder="[IP]", flag=IP_FLAG, hint=IP_HINT, find=find_private_addresses),
+    Kind(name="bank_card", placeholder="[BANK_CARD]", flags=(LONG_NUMBER,), hint=NUMBER_HINT, find=find_bank_cards),
+    Kind(name="wechat", placeholder="[WECHAT]", flags=(WECHAT_FLAG,), hint=(WECHAT_FLAG,), find=find_wechat),
+    Kind(name="qq", placeholder="[QQ]", flags=(QQ_FLAG,), hint=(QQ_FLAG,), find=find_qq),
+    Kind(name="phone", placeholder="[PHONE]", flags=(PHONE_FLAG,), hint=PHONE_HINT, find=find_phones),
+    Kind(name="ip", placeholder="[IP]", flags=(IP_FLAG,), hint=IP_HINT, find=find_public_addresses),
+    Kind(name="private_ip", placeholder="[IP]", flags=(IP_FLAG,), hint=IP_HINT, find=find_private_addresses),
 )
 KINDS = tuple(kind.name for kind in _KINDS)
 
@@ -112,20 +118,29 @@ def redact_texts(texts: pl.Series, settings: RedactionSettings = DEFAULT) -> Edi
 
 
 def _flags(texts: pl.Series, kinds: Sequence[Kind]) -> dict[str, pl.Series]:
-    """Where each kind may be: the quick hints first, for most texts hold nothing; then its flag."""
-    wide = texts.str.contains(WIDE_FLAG).fill_null(False)
-    hinted = {hint: texts.str.contains(hint).fill_null(False) for hint in {hint for kind in kinds for hint in kind.hint}}
-    found: dict[str, pl.Series] = {}
+    """Where each kind may be: the quick hints first, for most texts hold nothing; then its flags."""
+    hints = {hint for kind in kinds for hint in kind.hint}
+    looks = _found(texts, (WIDE_FLAG, DIGITS, *(hints - HINTS_OF_DIGITS)))
+    rows = looks[DIGITS].arg_true()
+    nowhere = pl.zeros(len(texts), dtype=pl.Boolean, eager=True)
+    in_digits = _found(texts.gather(rows), (*(hints & HINTS_OF_DIGITS),))
+    looks |= {hint: nowhere.clone().scatter(rows, where) for hint, where in in_digits.items()}
+    found: dict[tuple[str, ...], pl.Series] = {}
     for kind in kinds:
-        if kind.flag not in found:
-            everywhere = pl.repeat(True, len(texts), dtype=pl.Boolean, eager=True)
-            looked_at = reduce(or_, (hinted[hint] for hint in kind.hint)) if kind.hint else everywhere
-            found[kind.flag] = among(texts, looked_at, partial(_matching, kind.flag)).fill_null(False) | wide
-    return {kind.name: found[kind.flag] for kind in kinds}
+        if kind.flags not in found:
+            looked_at = reduce(or_, (looks[hint] for hint in kind.hint)) if kind.hint else ~nowhere
+            found[kind.flags] = among(texts, looked_at, partial(_any_of, kind.flags)) | looks[WIDE_FLAG]
+    return {kind.name: found[kind.flags] for kind in kinds}
 
 
-def _matching(pattern: str, texts: pl.Series) -> pl.Series:
-    return texts.str.contains(pattern)
+def _any_of(patterns: Sequence[str], texts: pl.Series) -> pl.Series:
+    return reduce(or_, _found(texts, patterns).values())
+
+
+def _found(texts: pl.Series, patterns: Sequence[str]) -> dict[str, pl.Series]:
+    """Where each expression matches; a null holds none."""
+    columns = [pl.col("text").str.contains(pattern).fill_null(False).alias(pattern) for pattern in patterns]
+    return texts.alias("text").to_frame().select(columns).to_dict(as_series=True)
 
 
 def _edits(kind: Kind, text: str) -> list[Edit]:

@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """flag: a regular expression of Polars (no look-around) that every text with such data matches.
+    """flags: regular expressions of Polars (no look-around); every text with such data matches one of them.
 
     find(text, start, end): the places between, in order; it may look at what stands before. hint: expressions of which every
     line with such data holds one, quick to look for; none where the data may take several lines.
@@ -38,7 +38,7 @@ class Kind:
 
     name: str
     placeholder: str
-    flag: str
+    flags: tuple[str, ...]
     hint: tuple[str, ...]
     find: Callable[[str, int, int], Iterator[Span]]
 

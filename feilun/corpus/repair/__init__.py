@@ -4,6 +4,6 @@ Never NFKC, never folding: full-width punctuation is how Chinese is written. Eve
 """
 
 from feilun.corpus.repair.damage import damage_scores
-from feilun.corpus.repair.rules import repair_texts, rule_names
+from feilun.corpus.repair.rules import is_out_of_the_ordinary, repair_texts, rule_names
 
-__all__ = ["damage_scores", "repair_texts", "rule_names"]
+__all__ = ["damage_scores", "is_out_of_the_ordinary", "repair_texts", "rule_names"]

@@ -13,7 +13,7 @@ from feilun.corpus.repair import boilerplate, characters, markup, mojibake, piny
 from feilun.corpus.repair.guards import among
 from feilun.types import UserError
 
-__all__ = ["RULES", "Rule", "repair_texts", "rule_names"]
+__all__ = ["RULES", "Rule", "is_out_of_the_ordinary", "repair_texts", "rule_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +75,11 @@ def rule_names() -> tuple[str, ...]:
     return tuple(rule.name for rule in RULES)
 
 
-def repair_texts(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -> Edited:
-    """Repaired texts and every change. langs: a tag a text ("zh", "en", ...; "" where unknown)."""
+def repair_texts(texts: pl.Series, langs: pl.Series, settings: CorpusSettings, odd: pl.Series | None = None) -> Edited:
+    """Repaired texts and every change. langs: a tag a text ("zh", "en", ...; "" where unknown). odd: `is_out_of_the_ordinary`, if known."""
     rules = _rules_of(settings)
     spoken = {rule.langs: langs.is_in(rule.langs) for rule in rules if rule.langs is not None}
-    flagged_rows = _flagged_rows(texts, spoken, rules)
+    flagged_rows = _flagged_rows(texts, is_out_of_the_ordinary(texts) if odd is None else odd, spoken, rules)
     # A text that was changed is looked at anew by every later rule; all others stay as they came.
     changed: dict[int, str] = {}
     parts, last = [], None
@@ -88,14 +88,14 @@ def repair_texts(texts: pl.Series, langs: pl.Series, settings: CorpusSettings) -
             flagged = [row for row in rows if row not in changed] + _flagged_anew(rule, changed, spoken)
             last = rule.flag
         found = {row: list(rule.find(changed[row] if row in changed else texts[row])) for row in flagged}
-        parts.append(frame_of(rule.name, found).with_columns(step=pl.lit(step, pl.UInt16)))
+        if any(found.values()):
+            parts.append(frame_of(rule.name, found).with_columns(step=pl.lit(step, pl.UInt16)))
         changed |= {row: apply_to(changed[row] if row in changed else texts[row], edits) for row, edits in found.items() if edits}
     return Edited(replaced(texts, changed), joined(parts))
 
 
-def _flagged_rows(texts: pl.Series, spoken: Mapping[tuple[str, ...], pl.Series], rules: Sequence[Rule]) -> list[list[int]]:
+def _flagged_rows(texts: pl.Series, odd: pl.Series, spoken: Mapping[tuple[str, ...], pl.Series], rules: Sequence[Rule]) -> list[list[int]]:
     """For each rule the texts that it may change, as they came."""
-    odd = is_out_of_the_ordinary(texts)
     gates = {name: among(texts, odd, gate) for name, gate in GATES.items()}
     flags: dict[Callable[[pl.Series], pl.Series], list[int]] = {}
     for rule in rules:
