@@ -4,6 +4,7 @@ In Python and by searches for bytes: one expression for a whole fence, its end i
 """
 
 import re
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -14,7 +15,7 @@ __all__ = ["INDENTS", "fences", "prose_of"]
 FIRST_FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 INDENTS = ("    ", "\t")
 # Begun with the line end before it, it is a search for bytes.
-FENCE = re.compile(r"\n[ \t]*(?:```|~~~)")
+FENCE = re.compile(r"\n[ \t]*+(?:```|~~~)")
 LAYOUT = re.compile(r"\n(?:[ \t]*\||(?: {4}|\t))[^\n]*")
 MAY_BE_LAYOUT = r"\n(?:[ \t]*(?:\||```|~~~)| {4}|\t)"
 BEGINS_WITH_LAYOUT = r"\A[ \t|`~]"
@@ -28,11 +29,11 @@ def fences(text: str) -> list[int]:
     return first + [found.start() + 1 for found in FENCE.finditer(text)]
 
 
-def prose_of(texts: pl.Series, may_hold: pl.Series) -> pl.Series:
-    """Texts without layout. may_hold: where it is looked for; a program is nothing else."""
-    rows = (may_hold & (texts.str.contains(MAY_BE_LAYOUT) | texts.str.contains(BEGINS_WITH_LAYOUT))).arg_true()
-    found = zip(rows.to_list(), texts.gather(rows).to_list(), strict=True)
-    return replaced(texts, {row: LAYOUT.sub("", "\n" + _unfenced(text))[1:] for row, text in found})
+def prose_of(texts: pl.Series, may_hold: pl.Series, strings: Sequence[str] | None = None) -> pl.Series:
+    """Texts without layout. may_hold: where it is looked for; a program is nothing else. strings: the texts, where they are at hand."""
+    strings = texts.to_list() if strings is None else strings
+    rows = (may_hold & (texts.str.contains(MAY_BE_LAYOUT) | texts.str.contains(BEGINS_WITH_LAYOUT))).arg_true().to_list()
+    return replaced(texts, {row: LAYOUT.sub("", "\n" + _unfenced(strings[row]))[1:] for row in rows})
 
 
 def _unfenced(text: str) -> str:

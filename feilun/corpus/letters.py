@@ -49,7 +49,7 @@ def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings, str
     strings: the texts, where they are at hand.
     """
     strings = texts.to_list() if strings is None else strings
-    prose = prose_of(texts, kinds != "code") if settings.filters else texts
+    prose = prose_of(texts, kinds != "code", strings) if settings.filters else texts
     made = Letters(prose, np.zeros(len(texts)), np.zeros(len(texts)), Signatures.blank(len(texts)))
     # Layout is only ever taken out.
     is_prose = (prose.str.len_bytes() == texts.str.len_bytes()).to_numpy()

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feilun.corpus.shingles import CodePoints, Hashes, ngram_hashes
+from feilun.corpus.shingles import CodePoints, Hashes, Rows, hashes_everywhere
 
 __all__ = ["BANDS", "BAND_COLUMNS", "Signatures", "algorithm", "signatures", "similarity", "slots_of"]
 
@@ -61,9 +61,19 @@ def algorithm() -> dict[str, Any]:
 
 def signatures(letters: CodePoints) -> Signatures:
     """Of each text, given its letters (`shingles.folded_letters`)."""
-    shingles = ngram_hashes(letters, NGRAM_CHARS)
-    slots = slots_of(shingles)
-    return Signatures(shingles.lengths() >= MIN_SHINGLES, _bands(slots), slots.astype(np.uint8))
+    slots = slots_of(_shingles(letters))
+    return Signatures(letters.lengths() - NGRAM_CHARS + 1 >= MIN_SHINGLES, _bands(slots), slots.astype(np.uint8))
+
+
+def _shingles(letters: CodePoints) -> Hashes:
+    """As sets what `ngram_hashes` gives of every text that is signed; to take out what crosses into the next text would copy all."""
+    hashes = hashes_everywhere(letters.values, NGRAM_CHARS)
+    ends = letters.offsets[1:][letters.lengths() >= MIN_SHINGLES]
+    for back in range(1, NGRAM_CHARS):
+        places = ends - back
+        inside = places < len(hashes)
+        hashes[places[inside]] = hashes[ends[inside] - NGRAM_CHARS]
+    return Rows(hashes, np.minimum(letters.offsets, len(hashes)))
 
 
 def slots_of(shingles: Hashes) -> NDArray[np.uint32]:

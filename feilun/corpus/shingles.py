@@ -11,7 +11,17 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CodePoints", "Hashes", "Rows", "code_points", "folded_letters", "ngram_hashes", "pieces_of", "run_hashes"]
+__all__ = [
+    "CodePoints",
+    "Hashes",
+    "Rows",
+    "code_points",
+    "folded_letters",
+    "hashes_everywhere",
+    "ngram_hashes",
+    "pieces_of",
+    "run_hashes",
+]
 
 Number = TypeVar("Number", bound=np.generic)
 Word = TypeVar("Word", np.uint32, np.uint64)
@@ -80,7 +90,7 @@ def ngram_hashes(points: CodePoints, n: int) -> Hashes:
     for k in range(1, n):
         crossing = ends[lengths >= k] - k
         is_whole[crossing[crossing < num_places]] = False
-    return Rows(_hash_everywhere(points.values, n, num_places)[is_whole], _offsets(np.maximum(lengths - n + 1, 0)))
+    return Rows(hashes_everywhere(points.values, n)[is_whole], _offsets(np.maximum(lengths - n + 1, 0)))
 
 
 def run_hashes(values: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
@@ -93,7 +103,9 @@ def run_hashes(values: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
     return hashes
 
 
-def _hash_everywhere(values: NDArray[np.uint32], n: int, num_places: int) -> NDArray[np.uint64]:
+def hashes_everywhere(values: NDArray[np.uint32], n: int) -> NDArray[np.uint64]:
+    """A 64-bit hash of the `n` characters from each place on, whole runs only."""
+    num_places = max(len(values) - n + 1, 0)
     hashes = np.empty(num_places, dtype=np.uint64)
     for start in range(0, num_places, CHUNK):
         end = min(start + CHUNK, num_places)

@@ -16,7 +16,7 @@ from feilun.corpus.redact.addresses import find_private_addresses, find_public_a
 from feilun.corpus.redact.contacts import find_emails, find_qq, find_wechat
 from feilun.corpus.redact.kinds import Kind, spans_of
 from feilun.corpus.redact.numbers import find_bank_cards, find_companies, find_id_cards
-from feilun.corpus.redact.phones import PHONE_FLAG, find_phones
+from feilun.corpus.redact.phones import PHONE_FLAG, PHONE_HINTS, find_phones
 from feilun.corpus.redact.secrets import SECRET_FLAG, find_secrets
 from feilun.corpus.repair.guards import among
 from feilun.types import UserError
@@ -39,12 +39,11 @@ QQ_FLAG = r"(?:[Qq][Qq]|扣扣|企[鹅鵝])[^0-9\n]{0,12}[0-9一二三四五]?[^
 NUMBER_HINT = (r"[0-9][0-9 -]{12}",)
 CODE_HINT = (r"[0-9]{6}[0-9A-Z]{10}",)
 MAIL_HINT = (r"@", r"[tT] ?[\])}）】]")
-PHONE_HINT = (r"[0-9][0-9 ()（）.-]{6}",)
 IP_HINT = (r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", r":[0-9A-Fa-f]{0,4}:")
 IP_FLAG = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23fF][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]"
 # Every hint of digits holds this: where it is not, none of them is looked for.
 DIGITS = r"[0-9][0-9 ()（）.-]{4}"
-HINTS_OF_DIGITS = frozenset((*NUMBER_HINT, *CODE_HINT, *PHONE_HINT, IP_HINT[0]))
+HINTS_OF_DIGITS = frozenset((*NUMBER_HINT, *CODE_HINT, *PHONE_HINTS, IP_HINT[0]))
 # Numbers and signs in full width are rare: such a text is looked through for every kind.
 WIDE_FLAG = r"[０-９][０-９ －-]{4}|＠"
 
@@ -63,7 +62,7 @@ _KINDS = (
     Kind(name="bank_card", placeholder="[BANK_CARD]", flags=(LONG_NUMBER,), hint=NUMBER_HINT, find=find_bank_cards),
     Kind(name="wechat", placeholder="[WECHAT]", flags=(WECHAT_FLAG,), hint=(WECHAT_FLAG,), find=find_wechat),
     Kind(name="qq", placeholder="[QQ]", flags=(QQ_FLAG,), hint=(QQ_FLAG,), find=find_qq),
-    Kind(name="phone", placeholder="[PHONE]", flags=(PHONE_FLAG,), hint=PHONE_HINT, find=find_phones),
+    Kind(name="phone", placeholder="[PHONE]", flags=(PHONE_FLAG,), hint=PHONE_HINTS, find=find_phones),
     Kind(name="ip", placeholder="[IP]", flags=(IP_FLAG,), hint=IP_HINT, find=find_public_addresses),
     Kind(name="private_ip", placeholder="[IP]", flags=(IP_FLAG,), hint=IP_HINT, find=find_private_addresses),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from feilun.corpus.redact.kinds import Span, digits_of, is_in_address, label_before
 from feilun.corpus.redact.words import OTHER_WORDS, PHONE_WORDS
 
-__all__ = ["PHONE_FLAG", "find_phones"]
+__all__ = ["PHONE_FLAG", "PHONE_HINTS", "find_phones"]
 
 OPEN = r"(?:(?<![0-9A-Za-z_])(?<![0-9A-Za-z]\.)(?<![0-9]-)(?<![A-Za-z]/)|(?<![A-Za-z])(?i:tel|phone|mobile|mob|call|dial|[vw]x)[.:/]?)"
 SHUT = r"(?![0-9A-Za-z_%]|[.-][0-9])"
@@ -27,17 +27,23 @@ TAIWAN = re.compile(
 UNBROKEN = re.compile(rf"{OPEN}(?P<number>0[2-9][0-9]{{8,10}}|010[0-9]{{8}}){SHUT}")
 AMERICA = re.compile(rf"{OPEN}(?P<number>(?:\([2-9][0-9]{{2}}\)[ ]?|[2-9][0-9]{{2}}-)[2-9][0-9]{{2}}-[0-9]{{4}}){SHUT}")
 INTERNATIONAL = re.compile(rf"(?<![0-9A-Za-z_)\]+])(?P<number>\+[1-9](?:[ .-]?(?:\([0-9]{{1,4}}\)|[0-9])){{6,14}}){SHUT}")
-# The same forms without looking around: what stands before and behind is consumed.
+# The same forms without looking around: mobile, landline, unbroken, Taiwan's two, international, American. Each begins with one
+# character, or a digit, so that it is a search for bytes.
+MOBILE_FORM = r"1[3-9][0-9](?:[0-9]{8}|[ -][0-9]{4}[ -][0-9]{4})"
+LANDLINE_FORM = r"0[0-9]{2,3}(?:[)）] ?| ?- ?| )[2-9][0-9]{2,3}[ -]?[0-9]{4}"
+UNBROKEN_FORM = r"0[1-9][0-9]{8,10}"
+OTHER_FORMS = (
+    r"0[2-8](?:\) ?|-)[2-9][0-9]{2,3}-?[0-9]{4}", r"09[0-9]{2}[- ][0-9]{3}[- ][0-9]{3}",
+    r"\+[1-9](?:[ .-]?(?:\([0-9]{1,4}\)|[0-9])){6}", r"[2-9][0-9]{2}(?:-|\) ?)[2-9][0-9]{2}-[0-9]{4}",
+)  # fmt: skip
+PHONE_HINTS = (MOBILE_FORM, LANDLINE_FORM, UNBROKEN_FORM, *OTHER_FORMS)
+# What stands before and behind is consumed.
 EDGE, STOP = r"(?:^|[^0-9A-Za-z_.]|86[ -]?|(?:el|ne|le|ob|ll|al|x|X|L|E)[.:/]?)", r"(?:[^0-9A-Za-z_%]|$)"
 PHONE_FLAG = "|".join(
     (
-        rf"{EDGE}1[3-9][0-9](?:[0-9]{{8}}|[ -][0-9]{{4}}[ -][0-9]{{4}}){STOP}",
-        rf"{EDGE}0[0-9]{{2,3}}(?:[)）] ?| ?- ?| )[2-9][0-9]{{2,3}}[ -]?[0-9]{{4}}(?:{STOP}|ext)",
-        rf"{EDGE}0[1-9][0-9]{{8,10}}{STOP}",
-        r"(?:\(0[2-8]\) ?|0[2-8]-)[2-9][0-9]{2,3}-?[0-9]{4}|09[0-9]{2}[- ][0-9]{3}[- ][0-9]{3}",
-        r"\+[1-9](?:[ .-]?(?:\([0-9]{1,4}\)|[0-9])){6}|[2-9][0-9]{2}(?:-|\) ?)[2-9][0-9]{2}-[0-9]{4}",
+        f"{EDGE}{MOBILE_FORM}{STOP}", f"{EDGE}{LANDLINE_FORM}(?:{STOP}|ext)", f"{EDGE}{UNBROKEN_FORM}{STOP}", *OTHER_FORMS,
     )
-)
+)  # fmt: skip
 AREA = re.compile(r"010|02[0-57-9]|0[3-9][0-9]{2}")
 # ITU-T E.164, assigned country codes: (code, digits in all, where the national plan fixes them).
 COUNTRY_LENGTHS = {
