@@ -81,6 +81,17 @@ def test_slots_of_a_text_are_the_least_of_those_of_its_runs() -> None:
     assert np.array_equal(minhash.slots_of(shingles), least)
 
 
+def test_signatures_are_of_the_runs_within_each_text() -> None:
+    rng = random.Random(3)
+    texts = [prose(rng, rng.randrange(0, 120)) for _ in range(60)] + ["", "短", prose(rng, 60), ""]
+    letters = folded_letters(code_points(texts))
+    signed, runs = minhash.signatures(letters), ngram_hashes(letters, minhash.NGRAM_CHARS)
+    assert signed.is_signed.tolist() == (runs.lengths() >= minhash.MIN_SHINGLES).tolist()
+    assert 0 < signed.is_signed.sum() < len(texts)
+    assert np.array_equal(signed.sketch[signed.is_signed], minhash.slots_of(runs).astype(np.uint8)[signed.is_signed])
+    assert not signed.sketch[~signed.is_signed].any()
+
+
 def slots_by_numpy(shingles: Hashes) -> np.ndarray:
     """A MinHash of our own: the least of (a h + b) mod 2^64, its upper half."""
     rng = np.random.default_rng(7)

@@ -88,6 +88,18 @@ def test_repeated_share_counts_what_stood_before_in_the_same_text() -> None:
     assert share.tolist() == pytest.approx([0, 1 / 5, 4 / 5, 0, 0])
 
 
+def test_a_share_that_is_not_beyond_the_limit_may_be_said_to_be_more_but_never_beyond_it() -> None:
+    texts = [(text * 3)[: len(text) + 40 * place] for place, text in enumerate("".join(sentences(n, n)) for n in range(3, 60))]
+    letters = code_points([*texts, "甲" * 300, "", "短"])
+    exact = repeated_share(letters, 16)
+    for limit in (0.0, 0.1, 0.198, 0.5, 1.0):
+        said = repeated_share(letters, 16, limit)
+        assert (said >= exact).all()
+        assert ((said > limit) == (exact > limit)).all()
+        assert (said[exact > limit] == exact[exact > limit]).all()
+    assert 0.1 < exact.max() < 1
+
+
 def test_what_is_measured_does_not_follow_the_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = pl.Series(["\n".join(sentences(9, seed)) for seed in range(5)] + ["", "- a\n- b", "```\nx\n```"])
     kinds = pl.Series(["zh", "code", "zh", "other", "zh", "en", "zh", "en"])

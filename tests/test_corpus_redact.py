@@ -14,8 +14,9 @@ from feilun.artifacts import read_json
 from feilun.config import CorpusSettings
 from feilun.corpus import build_from_documents, read_documents
 from feilun.corpus.edits import apply_edits, undo_edits
-from feilun.corpus.redact import KINDS, RULE_PREFIX, RedactionSettings, redact, redact_texts
+from feilun.corpus.redact import DIGITS, HINTS_OF_DIGITS, KINDS, RULE_PREFIX, RedactionSettings, redact, redact_texts
 from feilun.corpus.redact.numbers import is_bank_card, is_company, is_id_card
+from feilun.corpus.redact.phones import PHONE_FLAG, PHONE_HINTS
 from feilun.types import Document, UserError
 
 PLACEHOLDER = re.compile(r"\[[A-Z_]+\]")
@@ -99,6 +100,20 @@ def test_redacting_again_changes_nothing_and_hostile_text_comes_back_whole(seed:
     once = redact(noise + item.text + noise).text
     assert redact(once) == (once, {})
     assert not PLACEHOLDER.search(redact("今天天气很好").text)
+
+
+@pytest.mark.parametrize("hint", sorted(HINTS_OF_DIGITS))
+@settings(max_examples=30)
+@given(data=st.data())
+def test_no_hint_of_digits_is_where_digits_are_not(hint: str, data: st.DataObject) -> None:
+    assert re.search(DIGITS, data.draw(st.from_regex(hint, fullmatch=True)))
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_what_may_be_a_telephone_holds_a_hint(data: st.DataObject) -> None:
+    text = data.draw(st.from_regex(PHONE_FLAG))
+    assert any(re.search(hint, text) for hint in PHONE_HINTS)
 
 
 def test_a_kind_that_is_not_chosen_stays_and_an_unknown_one_is_named() -> None:

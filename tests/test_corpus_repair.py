@@ -5,10 +5,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pypinyin import pinyin
 
 from feilun.config import CorpusSettings
 from feilun.corpus.edits import apply_edits, undo_edits
 from feilun.corpus.repair import damage_scores, repair_texts, rule_names
+from feilun.corpus.repair.pinyin import readings
 from feilun.corpus.repair.scripts import is_mixed
 from feilun.types import UserError
 
@@ -89,6 +91,13 @@ def test_misread_text_that_lost_bytes_is_repaired_up_to_the_loss_and_scored() ->
     assert repaired(lost) == lost
     scores = damage_scores(pl.Series([lost, "完好的一句话，没有问题。", "a\ufffdb\ue000"]))
     assert [round(score) for score in scores["lost_characters"]] == [150, 0, 500]
+    nowhere = damage_scores(pl.Series([lost, "a\ufffd", "a\ue000"]), pl.Series([False, False, False]))
+    assert [round(score) for score in nowhere["lost_characters"]] == [150, 500, 0]
+
+
+def test_readings_are_those_of_pypinyin() -> None:
+    for character in "中国行重和乐率著綠儿嗯〇㐀龥":
+        assert {*pinyin(character, heteronym=True)[0]} <= readings(character)
 
 
 def test_deleted_words_are_scored_and_never_closed_up() -> None:

@@ -49,10 +49,11 @@ def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = 
     frame = pl.DataFrame(dict(zip(ROW_SCHEMA, zip(*rows, strict=True), strict=True)), schema=ROW_SCHEMA)
     langs = _guess_languages(frame["text"], frame.select(tag=primary_tag(pl.col("lang"))).to_series())
     odd = is_out_of_the_ordinary(frame["text"])
-    texts, strings, edits = _edited(frame["text"], [row.text for row in rows], odd, langs, settings)
+    kinds = limits_of(langs)
+    texts, strings, edits = _edited(frame["text"], [row.text for row in rows], odd, langs, kinds, settings)
     listed = by_row(joined([decodings(frame["encoding"]), *edits]), len(frame))
     refused = licence_reasons(frame["license"], named_policy(settings.licence_policy))
-    letters = letters_of(texts, limits_of(langs), settings, strings)
+    letters = letters_of(texts, kinds, settings, strings)
     quality = _quality(texts, langs, odd | listed.is_not_null(), scorer)
     poor = pl.select(pl.when(quality < settings.min_quality).then(pl.lit("low_quality"))).to_series()
     reason = pl.coalesce(pl.col("reason"), refused, verdicts(texts, langs, letters, settings), poor)
@@ -65,13 +66,13 @@ def wash(rows: Sequence[Row], settings: CorpusSettings, scorer: Scorer | None = 
 
 
 def _edited(
-    texts: pl.Series, strings: list[str], odd: pl.Series, langs: pl.Series, settings: CorpusSettings
+    texts: pl.Series, strings: list[str], odd: pl.Series, langs: pl.Series, kinds: pl.Series, settings: CorpusSettings
 ) -> tuple[pl.Series, list[str], list[pl.DataFrame]]:
     """The texts after all that changes them, as a column and as strings, and the edits of each part in order."""
     texts, repairs = repair_texts(texts, langs, settings, odd)
     edits, strings = [repairs], _renewed(strings, texts, repairs)
     if settings.repeated_line_chars:
-        texts, cut = cut_repeated_lines(texts, limits_of(langs) != "code", settings.repeated_line_chars, strings)
+        texts, cut = cut_repeated_lines(texts, kinds != "code", settings.repeated_line_chars, strings)
         edits.append(cut)
     texts, redactions = redact_texts(texts, RedactionSettings(kinds=settings.redact))
     edits.append(redactions)

@@ -142,6 +142,8 @@ def by_row(edits: pl.DataFrame, num_rows: int) -> pl.Series:
 def decodings(encodings: pl.Series) -> pl.DataFrame:
     """An edit of no character for each text that was not UTF-8: it names the encoding that `undo` needs."""
     rows = (encodings != "utf-8").arg_true().cast(pl.UInt32)
+    if rows.is_empty():
+        return pl.DataFrame(schema=EDIT_SCHEMA)
     nothing = pl.lit("", pl.String)
     return pl.DataFrame({"row": rows, "rule": encodings.gather(rows) + "_to_utf8"}, schema_overrides=EDIT_SCHEMA).select(
         "row", "rule", pl.lit(0, pl.UInt16).alias("step"), pl.lit(0, pl.UInt32).alias("offset"), pl.lit(0, pl.UInt32).alias("length"),

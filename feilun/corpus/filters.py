@@ -39,10 +39,10 @@ REASONS: dict[str, Failing] = {
 
 
 def verdicts(texts: pl.Series, langs: pl.Series, letters: Letters, settings: CorpusSettings) -> pl.Series:
-    """The reason for which each text is dropped, null where it stays. letters: of these texts, by `limits_of(langs)`."""
+    """The reason for which each text is dropped, null where it stays. letters: of these texts, and by which limits they are held."""
     columns = [_empty(texts), _too_short(texts, settings.min_chars), _other_language(langs, settings), _blocked(texts, settings)]
     if settings.filters:
-        columns.append(_beyond_limits(texts, langs, letters, settings))
+        columns.append(_beyond_limits(texts, letters, settings))
     return pl.select(pl.coalesce(column.alias(str(place)) for place, column in enumerate(columns))).to_series()
 
 
@@ -89,8 +89,8 @@ def limits_of(langs: pl.Series) -> pl.Series:
     return pl.select(named).to_series()
 
 
-def _beyond_limits(texts: pl.Series, langs: pl.Series, letters: Letters, settings: CorpusSettings) -> pl.Series:
-    kinds, num_chars = limits_of(langs), texts.str.len_chars()
+def _beyond_limits(texts: pl.Series, letters: Letters, settings: CorpusSettings) -> pl.Series:
+    kinds, num_chars = letters.kinds, texts.str.len_chars()
     frame = pl.DataFrame({"letters_share": letters.share, "repeated_runs": letters.repeated})
     reasons = np.full(len(texts), None, dtype=object)
     for kind in KINDS:

@@ -34,13 +34,14 @@ Places = NDArray[np.int64]
 class Letters(NamedTuple):
     """One entry a text. share: letters among the characters that are no spaces. repeated: runs of letters that stood before.
 
-    prose: the text without its layout, of which the repeated runs are. The signatures are of all letters.
+    prose: the text without its layout, of which the repeated runs are. The signatures are of all letters. kinds: as asked.
     """
 
     prose: pl.Series
     share: NDArray[np.float64]
     repeated: NDArray[np.float64]
     signatures: Signatures
+    kinds: pl.Series
 
 
 def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings, strings: Sequence[str] | None = None) -> Letters:
@@ -50,7 +51,7 @@ def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings, str
     """
     strings = texts.to_list() if strings is None else strings
     prose = prose_of(texts, kinds != "code", strings) if settings.filters else texts
-    made = Letters(prose, np.zeros(len(texts)), np.zeros(len(texts)), Signatures.blank(len(texts)))
+    made = Letters(prose, np.zeros(len(texts)), np.zeros(len(texts)), Signatures.blank(len(texts)), kinds)
     # Layout is only ever taken out.
     is_prose = (prose.str.len_bytes() == texts.str.len_bytes()).to_numpy()
     for kind in KINDS:

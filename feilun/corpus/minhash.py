@@ -61,17 +61,19 @@ def algorithm() -> dict[str, Any]:
 
 def signatures(letters: CodePoints) -> Signatures:
     """Of each text, given its letters (`shingles.folded_letters`)."""
-    slots = slots_of(_shingles(letters))
-    return Signatures(letters.lengths() - NGRAM_CHARS + 1 >= MIN_SHINGLES, _bands(slots), slots.astype(np.uint8))
+    is_signed = letters.lengths() - NGRAM_CHARS + 1 >= MIN_SHINGLES
+    slots = np.where(is_signed[:, None], slots_of(_shingles(letters, is_signed)), np.uint32(0))
+    return Signatures(is_signed, _bands(slots), slots.astype(np.uint8))
 
 
-def _shingles(letters: CodePoints) -> Hashes:
-    """As sets what `ngram_hashes` gives of every text that is signed; to take out what crosses into the next text would copy all."""
+def _shingles(letters: CodePoints, is_signed: NDArray[np.bool_]) -> Hashes:
+    """As sets what `ngram_hashes` gives of each text that is signed: to take out what crosses into the next text would copy all."""
     hashes = hashes_everywhere(letters.values, NGRAM_CHARS)
-    ends = letters.offsets[1:][letters.lengths() >= MIN_SHINGLES]
+    ends = letters.offsets[1:][is_signed]
     for back in range(1, NGRAM_CHARS):
         places = ends - back
         inside = places < len(hashes)
+        # A run of the same text again, which a set holds already.
         hashes[places[inside]] = hashes[ends[inside] - NGRAM_CHARS]
     return Rows(hashes, np.minimum(letters.offsets, len(hashes)))
 

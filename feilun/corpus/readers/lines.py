@@ -86,22 +86,22 @@ def _row_of(source: Source, column: str, origin: str, value: Any, line: str, enc
             'make lessons of it (feilun feedback import NAME FILE), or write each conversation as one "text"'
         )
     text = value.get(column)
-    # Half of a surrogate pair can only come in by an escape.
-    may_be_half = "\\u" in line
-    if not isinstance(text, str) or (may_be_half and not _is_encodable(text)):
+    if not isinstance(text, str) or not _is_encodable(text):
         return lost(origin, "malformed_row", line)
-    ident, named, license, lang = (_field(value.get(key), may_be_half) for key in FIELDS)
+    ident, named, license, lang = (_field(value.get(key)) for key in FIELDS)
     return Row(ident or origin, text, named or source.name, license, lang, origin, encoding)
 
 
-def _field(value: Any, may_be_half: bool) -> str:
+def _field(value: Any) -> str:
     if isinstance(value, str):
-        return value if not may_be_half or _is_encodable(value) else ""
+        return value if _is_encodable(value) else ""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def _is_encodable(text: str) -> bool:
-    """False where half of a surrogate pair is in it."""
+    """False where half of a surrogate pair is in it, which an escape may bring in."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

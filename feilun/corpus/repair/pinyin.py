@@ -12,7 +12,7 @@ import polars as pl
 from feilun.corpus.edits import Edit
 from feilun.corpus.repair.scripts import simplified
 
-__all__ = ["annotations", "has_annotations"]
+__all__ = ["annotations", "has_annotations", "readings"]
 
 TONED = "āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹḿ"
 NOTE = re.compile(rf"([\u3400-\u9fff])([(（] ?([a-zü]{{0,6}}[{TONED}][a-zü]{{0,4}}) ?[)）])", re.IGNORECASE)
@@ -28,12 +28,13 @@ def has_annotations(texts: pl.Series) -> pl.Series:
 def annotations(text: str) -> Iterator[Edit]:
     """Notes whose reading is one that the character has, alone or in its simplified form; any other bracket stays."""
     for found in NOTE.finditer(text):
-        if unicodedata.normalize("NFC", found[3].lower()) in _readings(found[1]):
+        if unicodedata.normalize("NFC", found[3].lower()) in readings(found[1]):
             yield Edit(found.start(2), found[2], "")
 
 
 @cache
-def _readings(character: str) -> frozenset[str]:
+def readings(character: str) -> frozenset[str]:
+    """How a character is read, alone or in its simplified form."""
     twins = {character, simplified(character)}
     return frozenset(reading for twin in twins for reading in _table().get(ord(twin), "").split(","))
 
