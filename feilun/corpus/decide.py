@@ -57,7 +57,7 @@ class Decisions:
 
 def decide(texts: Sequence[Path], marks: Sequence[Path], settings: CorpusSettings, protect: Protect | None) -> Decisions:
     """In this order: what washing dropped, exact copies, what `protect` names, near copies of what is left."""
-    frames = [pl.read_ipc(path, columns=["reason", "digest", "quality", "num_chars", "num_bytes"]) for path in marks]
+    frames = [pl.read_ipc(path, columns=["reason", "digest", "quality", "num_chars", "num_bytes", "is_signed"]) for path in marks]
     table = pl.concat(frames) if frames else pl.DataFrame(schema={"reason": pl.String, "digest": pl.Binary, "num_bytes": pl.Int64})
     starts = np.cumsum([0, *map(len, frames)])
     made = _washed(table, starts)
@@ -98,8 +98,7 @@ def _kept_texts(is_kept: NDArray[np.bool_], texts: Sequence[Path]) -> Iterator[t
 
 
 def _drop_near(made: Decisions, marks: Sequence[Path], table: pl.DataFrame, settings: CorpusSettings) -> None:
-    is_signed = [pl.read_ipc(path, columns=["is_signed"]).to_series() for path in marks]
-    is_candidate = made.is_kept() & pl.concat(is_signed).to_numpy()
+    is_candidate = made.is_kept() & table["is_signed"].to_numpy()
     quality, num_chars = table["quality"].to_numpy(), table["num_chars"].to_numpy().astype(np.int64)
     copies = near_copies(marks, is_candidate, quality, num_chars, settings.min_similarity)
     made.drop(copies.kept_by != np.arange(len(table)), "near_duplicate")

@@ -1,6 +1,6 @@
 """Which documents of a build are copies: equal texts are one document, and of texts that are nearly equal the best one stays.
 
-Memory is some tens of bytes a document, because one column at a time is looked at; nothing depends on the order in which
+Memory is some tens of bytes a document, because of many documents one column at a time is looked at; nothing depends on the order in which
 blocks were washed, nor on the number of workers.
 """
 
@@ -20,6 +20,7 @@ __all__ = ["DIGEST_BYTES", "Copies", "exact_copies", "first_of_equal", "in_valid
 
 DIGEST_BYTES = 16
 PAIRS_AT_ONCE = 1 << 16
+READ_BYTES = 64 << 20
 # Every text of a bucket is compared with the first and with the next ones: one stranger in front hides no pair behind it.
 NEIGHBOURS = 3
 
@@ -80,12 +81,21 @@ def _candidate_pairs(marks: Sequence[Path], is_candidate: NDArray[np.bool_]) -> 
     places, num = np.flatnonzero(is_candidate), np.int64(len(is_candidate))
     # A pair as one number: a row of two is sorted forty times more slowly.
     found: Places = np.empty(0, dtype=np.int64)
-    for column in BAND_COLUMNS:
-        hashes = np.concatenate([pl.read_ipc(path, columns=[column]).to_series().to_numpy() for path in marks])
+    for hashes in _bands(marks, len(is_candidate)):
         order = places[np.argsort(hashes[places], kind="stable")]
         pairs = _pairs_of_runs(hashes[order], order)
         found = np.unique(np.concatenate([found, pairs[:, 0] * num + pairs[:, 1]]))
     return np.stack([found // num, found % num], axis=1)
+
+
+def _bands(marks: Sequence[Path], num: int) -> Iterator[NDArray[np.uint64]]:
+    """The hashes of one band after the other; as many are read at once as `READ_BYTES` hold, for each opening of a file costs."""
+    at_once = max(1, READ_BYTES // (8 * max(num, 1)))
+    for start in range(0, len(BAND_COLUMNS), at_once):
+        columns = BAND_COLUMNS[start : start + at_once]
+        frames = [pl.read_ipc(path, columns=list(columns)) for path in marks]
+        for column in columns:
+            yield np.concatenate([frame[column].to_numpy() for frame in frames])
 
 
 def _pairs_of_runs(ordered: NDArray[np.uint64], places: Places) -> Places:

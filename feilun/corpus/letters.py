@@ -58,7 +58,7 @@ def letters_of(texts: pl.Series, kinds: pl.Series, settings: CorpusSettings, str
         limits: TextLimits = getattr(settings, kind)
         of_kind = (kinds == kind).to_numpy()
         whole, cut = np.flatnonzero(of_kind), np.flatnonzero(of_kind & ~is_prose)
-        for rows, piece in _pieces(whole, [strings[row] for row in whole]):
+        for rows, piece in _pieces(whole, [strings[row] for row in whole.tolist()]):
             points = code_points(piece)
             letters = folded_letters(points)
             if settings.filters:

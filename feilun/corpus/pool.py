@@ -1,5 +1,6 @@
 """Pieces of a build done side by side: by this process and by spawned ones. Imports no polars: a child sets its thread count first."""
 
+import atexit
 import os
 import threading
 from collections import deque
@@ -124,6 +125,8 @@ def use_one_thread() -> None:
 
 def _begin() -> None:
     use_one_thread()
+    # Last of all that is done at the end: to free all that a child holds takes a tenth of a second, and the parent waits for it.
+    atexit.register(os._exit, 0)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
