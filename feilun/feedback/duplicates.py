@@ -43,11 +43,18 @@ def near_groups(items: Iterable[T], question: Callable[[T], str], apart: Callabl
     buckets: dict[Hashable, list[tuple[str, T]]] = {}
     order: dict[Hashable, int] = {}
     for item in items:
-        shown = skeleton(question(item))
-        key = (apart(item), tuple(DIGITS.findall(shown)))
+        shown, digits = _dressed(question(item))
+        key = (apart(item), digits)
         order.setdefault(key, len(order))
         buckets.setdefault(key, []).append((shown, item))
     return [group for key in order for group in _grouped(buckets[key])]
+
+
+@lru_cache(maxsize=NORMALISED)
+def _dressed(question: str) -> tuple[str, tuple[str, ...]]:
+    """A question's skeleton and its numbers."""
+    shown = skeleton(question)
+    return shown, tuple(DIGITS.findall(shown))
 
 
 def _grouped(bucket: Sequence[tuple[str, T]]) -> list[list[T]]:

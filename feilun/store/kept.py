@@ -43,12 +43,12 @@ class Segment(NamedTuple):
 
 
 class Read(NamedTuple):
-    """votes: what stands, folded. fresh: the segment not kept yet, None where nothing is new; epoch, after: what it was read behind."""
+    """votes: what stands, folded. fresh: the segment not kept yet, None where nothing is new; kept, epoch: what it was read behind."""
 
     votes: list[CurrentVote]
     fresh: Segment | None
+    kept: list[Segment]
     epoch: int
-    after: int
 
 
 def read(connection: sa.Connection, upto_seq: int) -> Read:
@@ -56,23 +56,22 @@ def read(connection: sa.Connection, upto_seq: int) -> Read:
     kept, epoch = _kept(connection), graves.epoch(connection)
     after = kept[-1].upto_seq if kept else 0
     if upto_seq < after:
-        return Read(in_order(fold(votes.current(connection, upto_seq, None))), None, epoch, after)
+        return Read(in_order(fold(votes.current(connection, upto_seq, None))), None, kept, epoch)
     fresh = _fresh(connection, after, upto_seq) if upto_seq > after else None
     found = in_order(_standing([*kept, fresh] if fresh else kept))
     private = _private_since(connection)
     if private and not all(private.isdisjoint(vote.target_ids) for vote in found):
         alone = (vote._replace(consent=Consent.SERVE) if vote.target_id in private else vote for vote in spread(found))
         found = in_order(fold(alone))
-    return Read(found, fresh, epoch, after)
+    return Read(found, fresh, kept, epoch)
 
 
 def keep(connection: sa.Connection, found: Read) -> None:
     """Write the fresh segment; not where somebody erased something or kept something else since it was read."""
-    kept = _kept(connection)
-    after = kept[-1].upto_seq if kept else 0
-    if found.fresh is None or (found.epoch, found.after) != (graves.epoch(connection), after):
+    known = connection.execute(sa.select(kept_votes.c.upto_seq).order_by(kept_votes.c.upto_seq)).scalars().all()
+    if found.fresh is None or (found.epoch, [each.upto_seq for each in found.kept]) != (graves.epoch(connection), known):
         return
-    segment, joined = found.fresh, []
+    kept, segment, joined = list(found.kept), found.fresh, []
     while kept and kept[-1].size < 2 * segment.size:
         joined.append(kept[-1].upto_seq)
         segment = _joined(kept.pop(), segment)
