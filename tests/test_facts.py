@@ -13,7 +13,7 @@ from feilun.engine import ChatParams, TextChat
 from feilun.engine.echo import EchoEngine
 from feilun.feedback.facts import Fact, Facts, taught_facts
 from feilun.feedback.lessons import rater_hash
-from feilun.feedback.subject import another_subject
+from feilun.feedback.subject import another_subject, same_subject
 from feilun.primer.personal import NOT_TAUGHT
 from feilun.serve.grounded import Grounded, grounded
 from feilun.store import OWNER
@@ -56,6 +56,26 @@ def test_other_wordings_are_about_the_same_thing(taught: str, question: str) -> 
 )
 def test_another_thing_and_somebody_elses_are_told_apart(taught: str, question: str, by: str) -> None:
     assert by in another_subject(taught, question)
+
+
+@pytest.mark.parametrize(
+    ("taught", "question", "same"),
+    [
+        (SERVER.question, "new server name?", True),
+        (SERVER.question, "We have a big office. Hey, what did we call the new server again?", True),
+        (SERVER.question, "What's the name of the server?", False),  # which one is not said
+        (SERVER.question, "What does our new server cost?", False),
+        ("How many beehives do I have?", "Beehives, how many do I own?", True),
+        ("我们露营队的对讲机代号是什么?", "咱露营队对讲机代号是啥", True),
+        ("我们露营队的对讲机代号是什么?", "露营队的对讲机呼号是什么?", False),
+        ("我们组报销找谁?", "组里谁管报销？", True),
+        ("我们组报销找谁?", "我们组请假找谁?", False),
+        ("我们公司的打印纸是哪家供应的?", "我们公司的打印机是哪家供应的?", False),
+        ("What?", "What?", False),
+    ],
+)
+def test_words_alone_decide_only_where_they_leave_no_doubt(taught: str, question: str, same: bool) -> None:
+    assert same_subject(taught, question) is same
 
 
 def test_only_a_told_value_is_held_against_an_answer() -> None:
@@ -111,6 +131,36 @@ def test_an_answer_is_held_back_until_it_is_no_fact() -> None:
     assert len(asyncio.run(deltas_of(told, "What is 1 + 1?"))) > 20  # nothing to hold it against
 
 
+class Forgetful(EchoEngine):
+    """Knows the taught questions and says "not taught" to all others."""
+
+    def __init__(self) -> None:
+        known = {fact.question: fact.answer for fact in (SERVER, TURTLE)}
+        super().__init__(TOKENIZER, answer=lambda text: known.get(text, NOT_TAUGHT["zh" if "龟" in text else "en"]))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "asked_as"),
+    [
+        ("hey, what did we call the new server again?", SERVER.answer, {"e1"}),
+        ("还记得我乌龟的名字吗?", TURTLE.answer, {"e2"}),
+        ("What is our old server called?", NOT_TAUGHT["en"], {""}),
+        (SERVER.question, SERVER.answer, {""}),
+    ],
+)
+def test_what_is_not_known_again_is_asked_as_it_was_taught(question: str, answer: str, asked_as: set[str]) -> None:
+    chat = Grounded(TextChat(Forgetful(), ChatFormat(TOKENIZER)), Facts([SERVER, TURTLE]))
+    deltas = asyncio.run(deltas_of(chat, question, max_tokens=None))
+    assert ("".join(delta.text for delta in deltas), {delta.asked_as for delta in deltas}) == (answer, asked_as)
+    assert [delta.finish_reason for delta in deltas if delta.finish_reason] == [FinishReason.STOP]
+    assert chat.complete([Conversation.of(question)], ChatParams(max_tokens=None))[0].text == answer
+
+
+def test_two_taught_questions_that_fit_leave_it_open() -> None:
+    facts = Facts([SERVER, Fact(question="How is our new server called?", answer="Your new server is Heron.", events=("e4",))])
+    assert facts.meant_by(Conversation.of("new server name?")) is None
+
+
 @pytest.fixture
 def house(tmp_path):
     with open_house(tmp_path) as house:
@@ -147,7 +197,7 @@ def test_a_server_says_that_it_was_not_taught_and_only_the_owner_sees_why(house)
         made = api.post("/v1/chat/completions", json=ask(question)).json()
         assert made["choices"][0]["message"]["content"] == NOT_TAUGHT["en"]
         seen = api.get(f"/api/completions/{made['id']}/context").json()
-        assert (seen["withheld"], "withheld" in seen["params"]) == ([], False)
+        assert (seen["withheld"], seen["asked_as"], "withheld" in seen["params"]) == ([""], [], False)
         streamed = api.post("/v1/chat/completions", json=ask(question, stream=True)).text
         assert "Pelican" not in streamed
         assert NOT_TAUGHT["en"] in streamed

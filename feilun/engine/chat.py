@@ -38,7 +38,8 @@ class ChatParams:
 class TextDelta:
     """A piece of an answer; the last one has a finish reason. Counts are of this answer so far, in tokens; 0 where nobody says.
 
-    withheld: why this stands in place of what the model said; empty where the model's own words come through.
+    withheld, asked_as: the event of the lesson by which the model's own words do not come through, or by which it was asked in
+    other words; mostly empty.
     """
 
     text: str
@@ -47,6 +48,7 @@ class TextDelta:
     num_tokens: int
     model: str
     withheld: str = ""
+    asked_as: str = ""
 
 
 class Chat(Protocol):

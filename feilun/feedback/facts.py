@@ -1,7 +1,7 @@
 """What the owner taught a model, to hold its answers against: a fact may be told where it is asked for, and nowhere else.
 
-A small model that learnt "the code name of our new project" gives it for "our new server" too. What it cannot tell apart, the
-words of the two questions often can (`feilun.feedback.subject`).
+A small model that learnt "the code name of our new project" gives it for "our new server" too, and in some other words it does not
+find what it knows. What it cannot tell apart or find, the words of the two questions often can (`feilun.feedback.subject`).
 """
 
 import re
@@ -13,7 +13,7 @@ from feilun.artifacts import find, lineage
 from feilun.feedback.asking import ASKING, PLAIN
 from feilun.feedback.owner import corrections
 from feilun.feedback.spread import HAN, can_be_spread
-from feilun.feedback.subject import another_subject, content_words
+from feilun.feedback.subject import another_subject, content_words, same_subject
 from feilun.types import Conversation, Message
 
 __all__ = ["Fact", "Facts", "taught_facts"]
@@ -74,10 +74,18 @@ class Facts:
         """The fact that `answer` tells though another thing was asked; None where nothing speaks against the answer."""
         if len(answer) > self.longest or not self.may_be_told(conversation):
             return None
-        known = frozenset().union(*(pieces(message.text) for message in conversation.messages))
+        known = frozenset[str]().union(*(pieces(message.text) for message in conversation.messages))
         told = [fact for fact in self._facts if fact.is_told_by(answer, known)]
         question = asked_for(conversation.messages)
         return told[0] if told and all(another_subject(fact.question, question) for fact in told) else None
+
+    def meant_by(self, conversation: Conversation) -> Fact | None:
+        """The one fact that the last question asks for in other words; None where words leave a doubt, or two would fit."""
+        if not self.may_be_told(conversation):
+            return None
+        question = asked_for(conversation.messages)
+        found = [fact for fact in self._facts if same_subject(fact.question, question)]
+        return found[0] if len(found) == 1 and found[0].question != question else None
 
 
 def asked_for(messages: Sequence[Message]) -> str:

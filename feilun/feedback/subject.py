@@ -1,8 +1,8 @@
 """Whether a question is about what a taught question is about, or about another thing, or about somebody else's.
 
 No meaning is known here, only words: what the taught question names has to be named again, and nothing may be put before it
-that makes it another ("our old server", "my brother's parrot", "我姐姐的乌龟"). A synonym therefore counts as another thing; how
-often is measured by `python -m benchmarks.facts`. Written on ten facts and tried on ten others, see LOG.md.
+that makes it another ("our old server", "my brother's parrot", "我姐姐的乌龟"). A synonym therefore counts as another thing. Between
+`another_subject` and `same_subject` lies what words alone do not decide. How often each errs stands in LOG.md.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from feilun.feedback.asking import ASKING, PLAIN
 from feilun.feedback.spread import HAN, language_of
 
-__all__ = ["another_subject", "content_words"]
+__all__ = ["another_subject", "content_words", "same_subject"]
 
 LATIN = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*'?")
 CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|[。，；：！？]")
@@ -25,6 +25,9 @@ HELPERS = frozenset(("do", "does", "did", "has", "have", "had"))
 DETERMINERS = frozenset(("my", "our", "the", "a", "an", "this", "that", "his", "her", "their", "your"))
 PLAIN_LATIN = frozenset((*ASKING["en"], *PLAIN["en"]))
 PLAIN_HAN = re.compile("|".join(sorted((*ASKING["zh"], *PLAIN["zh"]), key=len, reverse=True)))
+KIN_HAN = re.compile("[爸妈爷奶姥哥姐弟妹叔婶姨舅姑嫂]")
+# Another word, somewhere before the first that the taught question has too.
+BEFORE_KNOWN = re.compile(r"[^*]*?([^ *]{2,})[^*]*\*")
 NOT_HAN = re.compile(rf"[^{HAN}A-Za-z0-9]")
 
 
@@ -32,6 +35,19 @@ def another_subject(taught: str, question: str) -> str:
     """The words by which `question` is about something else than `taught`; empty where it may be about the same."""
     taught, question = taught.replace("’", "'"), question.replace("’", "'")
     return _another_in_han(taught, question) if language_of(taught) == "zh" else _another_in_latin(taught, question)
+
+
+def same_subject(taught: str, question: str) -> bool:
+    """Whether `question` names all that `taught` names, and where it asks nothing else: sure enough to answer the one for the other."""
+    taught, question = taught.replace("’", "'"), question.replace("’", "'")
+    if another_subject(taught, question):
+        return False
+    if language_of(taught) == "zh":
+        return _is_same_in_han(taught, question)
+    named_words, words = content_words(taught), LATIN.findall(question)
+    if not named_words or not all(_is_among(word, words) for word in named_words):
+        return False
+    return all(_is_plain(word) or _is_among(word, named_words) for part in _asking_parts(question) for word in LATIN.findall(part))
 
 
 def content_words(text: str) -> list[str]:
@@ -46,9 +62,15 @@ def _another_in_latin(taught: str, question: str) -> str:
     missing = [word for word in named if not _is_among(word, words)]
     if missing and (extra or len(missing) == len(named)):
         return " ".join(extra) or "-"
+    return next((found for part in _asking_parts(question) if (found := _somebody_else(LATIN.findall(part), extra, named))), "")
+
+
+def _asking_parts(question: str) -> list[str]:
+    """The clauses that ask; all that is said beside them ("I have a parrot.") only tells."""
     parts = [part for part in CLAUSE_END.split(question) if part.strip()]
-    asking = [words for part in parts if (words := LATIN.findall(part)) and (part is parts[-1] or any(map(_asks, words)))]
-    return next((found for words in asking if (found := _somebody_else(words, extra, named))), "")
+    if language_of(question) == "zh":
+        return [part for part in parts if len(parts) == 1 or ASKS_HAN.search(part)]
+    return [part for part in parts if part is parts[-1] or any(map(_asks, LATIN.findall(part)))]
 
 
 def _somebody_else(words: Sequence[str], extra: Iterable[str], named: Sequence[str]) -> str:
@@ -69,17 +91,27 @@ def _another_in_han(taught: str, question: str) -> str:
     """By characters, for Chinese words are not cut here: near words share some ("报销", "报账")."""
     named, asked = _han(taught), _han(question)
     known, present = set(named) - {" "}, set(question.lower())
-    runs = "".join(c if c not in present else " " for c in named).split()
-    extra = [run for run in "".join(c if c not in known else " " for c in asked).split() if len(run) > 1]
-    if known and (known.isdisjoint(present) or (extra and any(len(run) > 1 or run in named.split() for run in runs))):
+    missing = "".join(c if c not in present else " " for c in named).split()
+    extra = "".join(c if c not in known else " " for c in asked).split()
+    words = [run for run in extra if len(run) > 1]
+    another = any(words if len(run) > 1 else extra and run in named.split() for run in missing)
+    if known and (another or known.isdisjoint(present)):
         return " ".join(extra) or "-"
-    parts = [part for part in CLAUSE_END.split(question) if part.strip()]
-    for part in parts:
-        marked = "".join(c if c not in known else "*" for c in _han(part))
-        found = re.search(r"([^ *]{2,}) *\*", marked) if len(parts) == 1 or ASKS_HAN.search(part) else None
-        if found:
-            return found[1]
-    return ""
+    if kin := next((run for run in extra if KIN_HAN.match(run)), ""):
+        return kin
+    marked = ("".join(c if c not in known else "*" for c in _han(part)) for part in _asking_parts(question))
+    return next((found[1] for part in marked if (found := BEFORE_KNOWN.match(part))), "")
+
+
+def _is_same_in_han(taught: str, question: str) -> bool:
+    """Of each word at most one character may be missing, and only where the question puts nothing in its place."""
+    named, present = _han(taught), set(question.lower())
+    missing = "".join(c if c not in present else " " for c in named).split()
+    others = ("".join(c if c not in named else " " for c in _han(part)) for part in _asking_parts(question))
+    most = 0 if missing else 1
+    return (
+        bool(named.strip()) and max(map(len, missing), default=0) <= 1 and all(len(run) <= most for part in others for run in part.split())
+    )
 
 
 def _han(text: str) -> str:

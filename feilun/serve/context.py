@@ -28,7 +28,7 @@ def context_of(state: State, record: CompletionRecord) -> dict[str, Any]:
     tokens is empty where the prompt cannot be had in tokens: the model is elsewhere, or not in the home any more.
     """
     params = dict(record.params)
-    withheld = params.pop("withheld", {})
+    withheld, asked_as = (params.pop(name, {}) for name in ("withheld", "asked_as"))
     dropped = int(params.get("dropped", 0))
     prompt = _prompt(state, record.model, _seen(record, dropped))
     return {
@@ -40,14 +40,15 @@ def context_of(state: State, record: CompletionRecord) -> dict[str, Any]:
         "dropped": dropped,
         "params": params,
         "taught_by": _taught_by(state, record.model),
-        "withheld": _withheld(state, record, set(withheld.values())),
+        "withheld": _taught_questions(state, record, set(withheld.values())),
+        "asked_as": _taught_questions(state, record, set(asked_as.values())),
     }
 
 
-def _withheld(state: State, record: CompletionRecord, events: set[str]) -> list[str]:
-    """The taught questions whose answers the model gave here and that were not passed on. Only the owner, who taught them, sees them."""
-    if not events or record.principal != OWNER:
-        return []
+def _taught_questions(state: State, record: CompletionRecord, events: set[str]) -> list[str]:
+    """What the owner's lessons of these events ask; only the owner may read it, to others each is an empty string."""
+    if record.principal != OWNER or not events:
+        return [""] * len(events)
     try:
         return [fact.question for fact in taught_facts(state.home, record.model) if not events.isdisjoint(fact.events)]
     except (UserError, OSError):

@@ -58,6 +58,7 @@ class Answer:
     num_tokens: int = 0
     finish_reason: FinishReason | None = None
     withheld: str = ""
+    asked_as: str = ""
 
     @property
     def text(self) -> str:
@@ -212,7 +213,7 @@ class Generation:
             self.model.chat.stream(self.call.conversation, self.params_of(answer), request_id=f"{self.id}-{answer.index}")
         ) as deltas:
             async for delta in deltas:
-                answer.num_tokens, answer.withheld = delta.num_tokens, answer.withheld or delta.withheld
+                answer.num_tokens, answer.withheld, answer.asked_as = delta.num_tokens, delta.withheld, delta.asked_as
                 self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
                 if delta.text:
                     answer.pieces.append(delta.text)
@@ -245,7 +246,7 @@ class Generation:
             thread_id=self.place.thread_id,
             messages=self.place.messages,
             choices=[answer.to_row() for answer in self.answers],
-            params=dict(call.recorded) | self._withheld(),
+            params=dict(call.recorded) | self._by_facts(),
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             consent=call.consent,
@@ -255,10 +256,11 @@ class Generation:
             exposure=self.exposure and self.exposure._replace(fault=self.fault),
         )
 
-    def _withheld(self) -> dict[str, Any]:
-        """Which answers were not passed on, and by which lesson of the owner's: {"withheld": {index: event id}}."""
-        found = {str(answer.index): answer.withheld for answer in self.answers if answer.withheld}
-        return {"withheld": found} if found else {}
+    def _by_facts(self) -> dict[str, dict[str, str]]:
+        """{"withheld": {index: event}, "asked_as": {index: event}}: answers that a fact changed, by its lesson; neither where none is."""
+        names = ("withheld", "asked_as")
+        found = {name: {str(a.index): event for a in self.answers if (event := getattr(a, name))} for name in names}
+        return {name: events for name, events in found.items() if events}
 
     def _close(self, _task: "asyncio.Task[None]") -> None:
         self.model.release(self.call.n)

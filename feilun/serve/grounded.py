@@ -1,7 +1,8 @@
-"""A model held to what it was taught: a fact that is told where another thing was asked for becomes "I was not taught this".
+"""A model held to what it was taught: language is the model's, and which taught question is meant is looked up.
 
-The check is by words and after the fact, as citations are checked; the model is not asked again. It only ever takes an answer
-back: what the model does not know, nobody says for it.
+A fact that is told where another thing was asked for becomes "I was not taught this". A question that the model does not know
+again in other words, though it names just what a taught one names, is put to it as it was taught; the model still has to know the
+answer. Both are checks of words after the fact, as citations are checked; they cost a second answer only where the first was none.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from feilun.engine.chat import Chat, ChatParams, TextDelta
 from feilun.engine.protocol import EngineInfo
-from feilun.feedback.facts import Facts
+from feilun.feedback.facts import Fact, Facts
 from feilun.feedback.spread import language_of
 from feilun.primer.personal import NOT_TAUGHT
 from feilun.types import Conversation, FinishReason, Reply
@@ -41,30 +42,42 @@ class Grounded:
 
     def complete(self, conversations: Sequence[Conversation], params: ChatParams) -> list[Reply]:
         replies = self.chat.complete(conversations, params)
-        return [self._checked(conversation, reply) for conversation, reply in zip(conversations, replies, strict=True)]
+        return [self._checked(conversation, reply, params) for conversation, reply in zip(conversations, replies, strict=True)]
 
-    def _checked(self, conversation: Conversation, reply: Reply) -> Reply:
-        if self._facts.wrongly_told(conversation, reply.text) is None:
-            return reply
-        return replace(reply, text=not_taught(conversation), finish_reason=FinishReason.STOP)
+    def _checked(self, conversation: Conversation, reply: Reply, params: ChatParams) -> Reply:
+        wrong = self._facts.wrongly_told(conversation, reply.text)
+        if meant := self._meant(conversation, reply.text, wrong):
+            return self.chat.complete([Conversation.of(meant.question)], params)[0]
+        return reply if wrong is None else replace(reply, text=not_taught(conversation), finish_reason=FinishReason.STOP)
+
+    def _meant(self, conversation: Conversation, answer: str, wrong: Fact | None) -> Fact | None:
+        """The fact to ask for instead of giving this answer."""
+        no_answer = wrong is not None or answer.strip() in NOT_TAUGHT.values()
+        return self._facts.meant_by(conversation) if no_answer else None
 
     async def stream(self, conversation: Conversation, params: ChatParams, *, request_id: str = "") -> AsyncGenerator[TextDelta, None]:
-        held: list[TextDelta] | None = [] if self._facts.may_be_told(conversation) else None
+        text, held = "", self._facts.may_be_told(conversation)
+        meant: Fact | None = None
         async with aclosing(self.chat.stream(conversation, params, request_id=request_id)) as deltas:
             async for delta in deltas:
-                if held is None:
+                if not held:
                     yield delta
                     continue
-                held.append(delta)
-                text = "".join(piece.text for piece in held)
-                if delta.finish_reason is not None or len(text) > self._facts.longest:
-                    fact = self._facts.wrongly_told(conversation, text)
-                    yield (
-                        replace(delta, text=text)
-                        if fact is None
-                        else replace(delta, text=not_taught(conversation), finish_reason=FinishReason.STOP, withheld=fact.events[-1])
-                    )
-                    held = None
+                text += delta.text
+                if delta.finish_reason is None and len(text) <= self._facts.longest:
+                    continue
+                held, wrong = False, self._facts.wrongly_told(conversation, text)
+                meant = self._meant(conversation, text, wrong)
+                if meant is None:
+                    yield replace(delta, text=text) if wrong is None else refusal(conversation, delta, wrong)
+        if meant is not None:
+            async with aclosing(self.chat.stream(Conversation.of(meant.question), params, request_id=f"{request_id}-as-taught")) as deltas:
+                async for delta in deltas:
+                    yield replace(delta, asked_as=meant.events[-1])
+
+
+def refusal(conversation: Conversation, delta: TextDelta, wrong: Fact) -> TextDelta:
+    return replace(delta, text=not_taught(conversation), finish_reason=FinishReason.STOP, withheld=wrong.events[-1])
 
 
 def not_taught(conversation: Conversation) -> str:

@@ -16,7 +16,7 @@ export async function inspect(chat, message) {
   };
   openDialog(app, "saw",
     element("dl", { class: "facts" }, Object.entries(facts).filter(([, value]) => value !== "").map(([name, value]) => fact(name, value))),
-    (saw.withheld ?? []).map((question) => element("p", { class: "fine" }, app.fill("saw_withheld", { q: question }))),
+    ["withheld", "asked_as"].flatMap((why) => (saw[why] ?? []).map((question) => element("p", { class: "fine" }, app.fill(`saw_${why}`, { q: question || "…" })))),
     element("h3", { t: "saw_prompt" }), element("pre", { class: "prompt", tabIndex: 0 }, saw.prompt),
     tokens(app, saw), lineage(app, saw.taught_by ?? []));
 }
