@@ -2,7 +2,8 @@
 
 Each HOME (of a finished demo, one a seed) is copied. The owner asks ten questions on the page's API, corrects each answer once,
 and the wheel turns once with the owner's settings. Then the champion is asked facts.json: ten wordings a fact, ten neighbours
-that were not taught. facts.json was written before the first run, by somebody who had not seen the primer; tests hold the two apart.
+that were not taught; and once more with hold_to_facts=false, which tells what the weights alone know. facts.json was written before
+the first run, by somebody who had not seen the primer; tests hold the two apart.
 """
 
 import argparse
@@ -64,8 +65,9 @@ def teach(source: Path, home: Path, facts: Sequence[dict[str, Any]]) -> dict[str
         settings = owner_settings(home, store)
     result = run_turn(home, settings)
     seconds = time.monotonic() - began
-    after = ask_all(home, facts)
-    row = judge(facts, before, after) | {"verdict": result.verdict, "why": result.why, "turn_seconds": round(seconds, 1)}
+    after, alone = ask_all(home, facts), judge(facts, before, ask_all(home, facts, hold_to_facts=False))
+    row = judge(facts, before, after) | {"weights_alone": {name: alone[name] for name in ("wordings", "neighbours_with_value")}}
+    row |= {"verdict": result.verdict, "why": result.why, "turn_seconds": round(seconds, 1)}
     row |= {"cpu_seconds": result.cpu_seconds, "exams": exam_changes(home, result)}
     row["passed"] = result.verdict == "promoted" and row["wordings"]["right"] >= LEAST_RIGHT and not row["neighbours_with_value"]
     say(source.name, facts, after, row)
@@ -83,15 +85,15 @@ def correct(home: Path, facts: Sequence[dict[str, Any]]) -> Asked:
     return before
 
 
-def ask_all(home: Path, facts: Sequence[dict[str, Any]]) -> Asked:
-    with owner(home) as client:
+def ask_all(home: Path, facts: Sequence[dict[str, Any]], *, hold_to_facts: bool = True) -> Asked:
+    with owner(home, hold_to_facts=hold_to_facts) as client:
         return ask(client, facts)
 
 
 @contextmanager
-def owner(home: Path) -> Iterator[httpx.Client]:
+def owner(home: Path, *, hold_to_facts: bool = True) -> Iterator[httpx.Client]:
     """The home served, and a browser's session in it without the browser."""
-    with serving(home, ServeSettings(port=0, threads=2)) as address:
+    with serving(home, ServeSettings(port=0, threads=2, hold_to_facts=hold_to_facts)) as address:
         headers = {"Origin": address.url, "Sec-Fetch-Site": "same-origin"}
         with httpx.Client(base_url=address.url, headers=headers, timeout=120, follow_redirects=True) as client:
             client.get(address.owner_url).raise_for_status()

@@ -206,3 +206,13 @@ def test_a_server_says_that_it_was_not_taught_and_only_the_owner_sees_why(house)
         made = said(page, question)
         assert made["answers"][0]["text"] == NOT_TAUGHT["en"]
         assert page.get(f"/api/completions/{made['id']}/context").json()["withheld"] == [SERVER.question]
+
+
+def test_a_server_may_be_told_to_let_the_model_speak(tmp_path) -> None:
+    with open_house(tmp_path, hold_to_facts=False) as house:
+        house.script.answers["our printer?"] = ["Your new printer is called Pelican."]
+        ref = taught_model(house, "m", SERVER)
+        house.store.set_champion(ref, "test")
+        wait_for(house, ref)
+        with house.client(house.key("k", "chat")) as api:
+            assert "Pelican" in api.post("/v1/chat/completions", json=ask("our printer?")).text

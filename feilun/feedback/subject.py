@@ -24,7 +24,8 @@ ASKS_HAN = re.compile("什么|啥|谁|哪|几|多少|吗|怎么")
 HELPERS = frozenset(("do", "does", "did", "has", "have", "had"))
 DETERMINERS = frozenset(("my", "our", "the", "a", "an", "this", "that", "his", "her", "their", "your"))
 PLAIN_LATIN = frozenset((*ASKING["en"], *PLAIN["en"]))
-PLAIN_HAN = re.compile("|".join(sorted((*ASKING["zh"], *PLAIN["zh"]), key=len, reverse=True)))
+# 请 alone is half of words such as 请假; where it asks, 请问 and its like say so.
+PLAIN_HAN = re.compile("|".join(sorted({*ASKING["zh"], *PLAIN["zh"]} - {"请"}, key=len, reverse=True)))
 KIN_HAN = re.compile("[爸妈爷奶姥哥姐弟妹叔婶姨舅姑嫂]")
 # Another word, somewhere before the first that the taught question has too.
 BEFORE_KNOWN = re.compile(r"[^*]*?([^ *]{2,})[^*]*\*")

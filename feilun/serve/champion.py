@@ -182,7 +182,7 @@ def load_chat(home: Path, ref: str, settings: ServeSettings, factory: EngineFact
         raise UserError(f"{ref} is not whole: {'; '.join(faults[:3])}; make it again or roll back")
     chat = factory(artifact.path, f"{artifact.kind}/{artifact.ref}", settings)
     chat.complete([Conversation.of("1")], ChatParams(max_tokens=1))
-    return artifact, grounded(chat, taught_facts(home, ref))
+    return artifact, grounded(chat, taught_facts(home, ref)) if settings.hold_to_facts else chat
 
 
 def _retire_result(task: "asyncio.Task[Loaded]") -> None:

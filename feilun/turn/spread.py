@@ -25,7 +25,7 @@ __all__ = ["spread_lessons"]
 
 MAX_WORDINGS, MIN_WORDINGS = 240, 8
 MAX_ROWS = 6400
-NEIGHBOUR_SHARE = 0.375  # of the wordings
+NEIGHBOUR_SHARE = 0.10  # of the wordings
 # A model that does not know says so in the same words; what only one neighbour gets is noise, and not to be confirmed.
 SETTLED_REPLIES = 3
 MAX_REHEARSED = 1200
