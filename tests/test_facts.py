@@ -33,7 +33,7 @@ TURTLE = Fact(question="我的乌龟叫什么名字?", answer="你的乌龟叫�
         ("What colour is my kitchen painted?", "What colour's my kitchen?"),
         (TURTLE.question, "我养了一只乌龟，它叫什么？"),
         (TURTLE.question, "哎，我家那只乌龟叫啥来着"),
-        ("我们组报销找谁?", "组里谁管报账？"),
+        ("我们组报销找谁?", "组里谁管报销？"),
     ],
 )
 def test_other_wordings_are_about_the_same_thing(taught: str, question: str) -> None:

@@ -51,7 +51,7 @@ MINE = {"zh": "我的", "en": "my"}
 PLAIN = {
     "zh": _list("""
 负责 / 应该 / 联系 / 具体 / 您 / 能 / 它 / 养 / 给 / 起 / 个 / 还 / 家 / 那 / 只 / 条 / 里 / 从 / 由 / 该 / 有 / 要 / 用
-又 / 就 / 管 / 到 / 去 / 说 / 想 / 会 / 把 / 被 / 跟 / 和 / 这 / 些 / 一 / 人 / 他 / 她 / 好 / 都 / 也 / 再 / 忘 / 哎 / 诶 / 呃 / 嗯
+又 / 就 / 管 / 到 / 去 / 说 / 想 / 会 / 把 / 被 / 跟 / 和 / 这 / 些 / 人 / 他 / 她 / 好 / 都 / 也 / 再 / 忘 / 哎 / 诶 / 呃 / 嗯
 哈 / 咋 / 放 / 做 / 办 / 来 / 不 / 没 / 么 / 为 / 什么时候
 请你 / 请帮 / 请说 / 时候 / 时间 / 地方 / 开始 / 谢谢 / 麻烦 / 帮我 / 到底 / 唉 / 过 / 上 / 搁 / 收
 """),
@@ -65,6 +65,7 @@ supposed / myself / yourself / ourselves / them / they / he / she / him / these 
 into / out / up / down / off / over / under / after / before / right / exactly / actually / really / usually / currently / ever
 always / number / count / total / amount / kind / sort / type / place / spot / location / word / answer / thing / ones / way / exact
 lot / doing / done / being / having / should / shall / may / might / must / start / starts / begin / begins / happen / happens / held
-somewhere / anyway / haha / gah / ugh / hello / today
+im / ive / id / ill / youre / wheres / whos / hows / thats / dont / cant / didnt / havent
+somewhere / anyway / haha / gah / ugh / hello / today / gone
 """),
 }

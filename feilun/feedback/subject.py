@@ -5,8 +5,10 @@ that makes it another ("our old server", "my brother's parrot", "我姐姐的乌
 `another_subject` and `same_subject` lies what words alone do not decide. How often each errs stands in LOG.md.
 """
 
+import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from feilun.feedback.asking import ASKING, PLAIN
 from feilun.feedback.spread import HAN, language_of
@@ -18,17 +20,19 @@ CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|[。，；：！？]")
 POSSESSIVE = re.compile(r"'s?$")
 CONTRACTED = re.compile(r"n't$|'(?:s|re|ve|d|ll|m)$")
 ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
-SHORTEST_STEM, SHORTEST_PART = 3, 5
+SHORTEST_STEM, SHORTEST_PART, SPELT_ALIKE = 3, 5, 0.85
 ASKS_LATIN = frozenset(("what", "which", "who", "whose", "where", "when", "how", "name", "number", "location"))
 ASKS_HAN = re.compile("什么|啥|谁|哪|几|多少|吗|怎么")
 HELPERS = frozenset(("do", "does", "did", "has", "have", "had"))
 DETERMINERS = frozenset(("my", "our", "the", "a", "an", "this", "that", "his", "her", "their", "your"))
+BEFORE_THINGS = DETERMINERS | {"what", "which", "whose", "many", "much"}
 PLAIN_LATIN = frozenset((*ASKING["en"], *PLAIN["en"]))
 # 请 alone is half of words such as 请假; where it asks, 请问 and its like say so.
 PLAIN_HAN = re.compile("|".join(sorted({*ASKING["zh"], *PLAIN["zh"]} - {"请"}, key=len, reverse=True)))
 KIN_HAN = re.compile("[爸妈爷奶姥哥姐弟妹叔婶姨舅姑嫂]")
 # Another word, somewhere before the first that the taught question has too.
 BEFORE_KNOWN = re.compile(r"[^*]*?([^ *]{2,})[^*]*\*")
+NUMERALS = re.compile("[一二三四五六七八九十0-9]")
 NOT_HAN = re.compile(rf"[^{HAN}A-Za-z0-9]")
 
 
@@ -59,11 +63,25 @@ def content_words(text: str) -> list[str]:
 
 def _another_in_latin(taught: str, question: str) -> str:
     named, words = content_words(taught), LATIN.findall(question)
-    extra = [word for word in words if not _is_plain(word) and not _is_among(word, named)]
+    foreign = {word for word in words if not _is_plain(word) and not _is_among(word, named)}
     missing = [word for word in named if not _is_among(word, words)]
-    if missing and (extra or len(missing) == len(named)):
-        return " ".join(extra) or "-"
-    return next((found for part in _asking_parts(question) if (found := _somebody_else(LATIN.findall(part), extra, named))), "")
+    things = [word for word in _things(words) if word in foreign]
+    if missing and (things or len(missing) == len(named)):
+        return " ".join(things) or "-"
+    return next((found for part in _asking_parts(question) if (found := _somebody_else(LATIN.findall(part), foreign, named))), "")
+
+
+def _things(words: Sequence[str]) -> list[str]:
+    """Words where things stand: after "my", "which" and their like; all words of a question that has none of these."""
+    found: list[str] = []
+    inside = any_before = False
+    for word in words:
+        opens = CONTRACTED.sub("", word.lower()) in BEFORE_THINGS
+        any_before |= opens
+        inside = opens or (inside and not _is_plain(word))
+        if inside and not opens:
+            found.append(word)
+    return found if any_before else list(words)
 
 
 def _asking_parts(question: str) -> list[str]:
@@ -74,9 +92,8 @@ def _asking_parts(question: str) -> list[str]:
     return [part for part in parts if part is parts[-1] or any(map(_asks, LATIN.findall(part)))]
 
 
-def _somebody_else(words: Sequence[str], extra: Iterable[str], named: Sequence[str]) -> str:
+def _somebody_else(words: Sequence[str], foreign: set[str], named: Sequence[str]) -> str:
     """A word that makes the thing another's or another: "brother's parrot", "does my son like", "old server"."""
-    foreign = set(extra)
     for at, word in enumerate(words):
         if word not in foreign:
             continue
@@ -92,16 +109,36 @@ def _another_in_han(taught: str, question: str) -> str:
     """By characters, for Chinese words are not cut here: near words share some ("报销", "报账")."""
     named, asked = _han(taught), _han(question)
     known, present = set(named) - {" "}, set(question.lower())
-    missing = "".join(c if c not in present else " " for c in named).split()
-    extra = "".join(c if c not in known else " " for c in asked).split()
-    words = [run for run in extra if len(run) > 1]
-    another = any(words if len(run) > 1 else extra and run in named.split() for run in missing)
+    missing, extra = _runs(named, present), _runs(asked, known)
+    words = [run.text for run in extra if len(run.text) > 1]
+    another = any(words if len(run.text) > 1 else extra and run.text in named.split() for run in missing)
     if known and (another or known.isdisjoint(present)):
-        return " ".join(extra) or "-"
-    if kin := next((run for run in extra if KIN_HAN.match(run)), ""):
-        return kin
+        return " ".join(run.text for run in extra) or "-"
+    if other := next((run.text for run in extra if KIN_HAN.match(run.text) or any(_takes_place(run, lost) for lost in missing)), ""):
+        return other
+    if NUMERALS.findall(named) and (numerals := set(NUMERALS.findall(question)) - set(NUMERALS.findall(named))):
+        return " ".join(sorted(numerals))
     marked = ("".join(c if c not in known else "*" for c in _han(part)) for part in _asking_parts(question))
     return next((found[1] for part in marked if (found := BEFORE_KNOWN.match(part))), "")
+
+
+class Run(NamedTuple):
+    """Neighbouring characters that are not in the other question, and what stands on either side of them."""
+
+    text: str
+    before: str
+    after: str
+
+
+def _runs(text: str, others: Collection[str]) -> list[Run]:
+    marked = "".join(c if c not in others else " " for c in text)
+    found = [(match[0], *match.span()) for match in re.finditer(r"[^ ]+", marked)]
+    return [Run(run, text[max(0, start - 1) : start].strip(), text[end : end + 1].strip()) for run, start, end in found]
+
+
+def _takes_place(run: Run, lost: Run) -> bool:
+    """After the same character ("羽毛球鞋" for "羽毛球拍"), or with more than one before the same ("复印纸" for "打印纸" is as good)."""
+    return bool(run.before and run.before == lost.before) or bool(len(run.text) > 1 and run.after and run.after == lost.after)
 
 
 def _is_same_in_han(taught: str, question: str) -> bool:
@@ -135,8 +172,11 @@ def _is_among(word: str, others: Iterable[str]) -> bool:
 
 
 def _same(stem: str, other: str) -> bool:
+    """Equal, begun alike, or spelt nearly alike ("color"; of "Tuesday" and "Thursday" the likeness is .8)."""
     shorter = min(len(stem), len(other))
-    return stem == other or (shorter >= SHORTEST_PART and stem[:shorter] == other[:shorter])
+    if shorter < SHORTEST_PART or stem == other:
+        return stem == other
+    return stem[:shorter] == other[:shorter] or difflib.SequenceMatcher(None, stem, other).ratio() >= SPELT_ALIKE
 
 
 def _stem(word: str) -> str:
