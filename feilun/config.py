@@ -364,10 +364,7 @@ class WatchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """feedback_per_minute, answers_per_minute: of one principal, who may use up a minute's worth at once; 0: as many as they like.
-
-    hold_to_facts: look by words whether a taught answer was asked for (docs/api.md, Facts); false lets the model speak as it will.
-    """
+    """feedback_per_minute, answers_per_minute: of one principal, who may use up a minute's worth at once; 0: as many as they like."""
 
     host: str = "127.0.0.1"
     port: int = 8420
@@ -376,7 +373,7 @@ class ServeSettings:
     threads: int = 1
     feedback_per_minute: int = 600
     answers_per_minute: int = 1200
-    hold_to_facts: bool = True
+    hold_to_facts: bool = True  # look by words whether a taught answer was asked for (docs/api.md, Facts)
 
     def __post_init__(self) -> None:
         at_least(self, port=0, max_batch=1, max_queue=0, threads=1, feedback_per_minute=0, answers_per_minute=0)
