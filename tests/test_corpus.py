@@ -1,7 +1,9 @@
 import json
 import os
 import random
+import time
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -244,6 +246,24 @@ def test_a_file_without_any_text_row_is_an_error_that_shows_the_first(tmp_path: 
     path = write_rows(tmp_path / "p.jsonl", {"prompt": "why?"}, {"prompt": "how?"})
     with pytest.raises(UserError, match=r"p\.jsonl: no line .* p\.jsonl:1.*prompt"):
         build(tmp_path, path)
+
+
+@pytest.mark.parametrize("num_tasks", [2, 3, 5, 40])
+@pytest.mark.parametrize("num_children", [1, 2, 3])
+def test_a_team_gives_results_in_the_order_of_the_tasks_and_does_each_once(num_tasks: int, num_children: int) -> None:
+    done: list[int] = []
+
+    def work(task: int) -> int:
+        time.sleep(0.001 * (task % 5))
+        done.append(task)
+        return 100 // (task - 50)
+
+    with ThreadPoolExecutor(num_children) as threads:
+        shared = pool.Team(threads, num_children)
+        assert list(shared.run(work, range(num_tasks))) == [100 // (task - 50) for task in range(num_tasks)]
+        assert sorted(done) == [*range(num_tasks)]
+        with pytest.raises(ZeroDivisionError):
+            list(shared.run(work, range(40, 60)))
 
 
 def test_paths_that_cannot_be_used_are_errors(tmp_path: Path) -> None:

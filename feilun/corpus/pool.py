@@ -5,13 +5,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from feilun.config import CorpusSettings
 from feilun.corpus.sources import Source, is_packed
@@ -51,7 +51,7 @@ def _text_bytes(source: Source) -> int:
 class Team:
     """This process and some children: each takes the next task when it is free, and results come in the order of the tasks."""
 
-    def __init__(self, pool: ProcessPoolExecutor | None, num_children: int) -> None:
+    def __init__(self, pool: Executor | None, num_children: int) -> None:
         self._pool, self._num_children = pool, num_children
 
     def run(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Generator[Result, None, None]:
@@ -64,28 +64,55 @@ class Team:
         except BrokenProcessPool:
             raise UserError("a worker process of the corpus build died, most likely for lack of memory; try --set workers=1") from None
 
-    def _side_by_side(self, pool: ProcessPoolExecutor, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        left, given = deque(tasks), deque[Future[Result] | Callable[[], Result]]()
-        while left or given:
-            # One task at work and one waiting for each child, but towards the end no more than its share.
-            depth = max(1, min(2, (len(left) + 1) // (self._num_children + 1)))
-            busy = sum(isinstance(one, Future) and not one.done() for one in given)
-            for _ in range(min(len(left), depth * self._num_children - busy)):
-                given.append(pool.submit(work, left.popleft()))
-            if left:
-                mine = work(left.popleft())
-                given.append(partial(_itself, mine))
-            while given and (not left or _is_done(given[0])):
-                first = given.popleft()
-                yield first.result() if isinstance(first, Future) else first()
+    def _side_by_side(self, pool: Executor, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        queue = _Queue(pool, self._num_children, work, tasks)
+        try:
+            queue.feed()
+            while queue.do_one():
+                while queue.given and queue.given[0].done():
+                    yield queue.given.popleft().result()
+            while queue.given:
+                yield queue.given.popleft().result()
+        finally:
+            queue.end()
 
 
-def _itself(value: Result) -> Result:
-    return value
+class _Queue(Generic[Task, Result]):
+    """Tasks that the children are given and this process takes from. given: what was, in the order of the tasks."""
 
+    def __init__(self, pool: Executor, num_children: int, work: Callable[[Task], Result], tasks: Sequence[Task]) -> None:
+        self.given: deque[Future[Result]] = deque()
+        self._pool, self._num_children, self._work = pool, num_children, work
+        self._left, self._num_busy, self._lock = deque(tasks), 0, threading.RLock()
 
-def _is_done(one: object) -> bool:
-    return not isinstance(one, Future) or one.done()
+    def feed(self, ended: "Future[Result] | None" = None) -> None:
+        """Give the children what they have room for; the pool calls it too when one ends a task, so that none waits for this process."""
+        with self._lock:
+            if ended is not None:
+                self._num_busy -= 1
+                # A broken pool must not be asked, and after any fault this process is about to find it.
+                if ended.cancelled() or ended.exception() is not None:
+                    return
+            # One task at work and one waiting for each child, but towards the end none waits: it may be the longest.
+            depth = 2 if len(self._left) > 2 * (self._num_children + 1) else 1
+            while self._left and self._num_busy < depth * self._num_children:
+                self._num_busy += 1
+                self.given.append(self._pool.submit(self._work, self._left.popleft()))
+                self.given[-1].add_done_callback(self.feed)
+
+    def do_one(self) -> bool:
+        """Do the next task here; False when none is left."""
+        with self._lock:
+            if not self._left:
+                return False
+            task, mine = self._left.popleft(), Future[Result]()
+            self.given.append(mine)
+        mine.set_result(self._work(task))
+        return True
+
+    def end(self) -> None:
+        with self._lock:
+            self._left.clear()
 
 
 ALONE = Team(None, 0)

@@ -74,10 +74,11 @@ def plan_writing(folder: Path, blocks: Sequence[Path], decisions: Decisions, set
         pieces = tuple(_pieces(blocks, decisions.starts, rows, values))
         return Job(write=write, folder=folder, prefix=prefix, pieces=pieces, shard_bytes=settings.shard_bytes, num=num)
 
-    jobs = [job(_edits, EDITS, np.flatnonzero(is_kept), decisions.cluster_size)]
+    jobs = []
     for part, chosen in zip(PARTS, (is_kept & ~is_validation, is_kept & is_validation), strict=True):
         shards = _shards(np.flatnonzero(chosen), decisions.num_bytes, settings.shard_bytes)
         jobs += [job(_documents, part, rows, decisions.cluster_size, num) for num, rows in enumerate(shards)]
+    jobs.append(job(_edits, EDITS, np.flatnonzero(is_kept), decisions.cluster_size))
     dropped = job(_dropped, DROPPED, np.flatnonzero(~is_kept), decisions.codes)
     return [*jobs, replace(dropped, reasons=tuple(decisions.reasons))]
 
