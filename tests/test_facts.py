@@ -96,9 +96,10 @@ def test_what_a_question_means_may_stand_in_the_one_before() -> None:
     before = ("We have a new server.", "I see.")
     assert facts.wrongly_told(Conversation.of(*before, "What is it called?"), SERVER.answer) is None
     assert facts.wrongly_told(Conversation.of(*before, "And the printer?"), SERVER.answer) == SERVER
-    assert (
-        facts.wrongly_told(Conversation.of(SERVER.question, SERVER.answer, "And our printer?"), "Your printer is called Pelican.") is None
-    )
+    told_before = Conversation.of(SERVER.question, SERVER.answer, "And our printer?")
+    assert facts.wrongly_told(told_before, "Your printer is called Pelican.") == SERVER
+    said_by_the_asker = Conversation.of("Our printer is Pelican.", "Nice.", "What is our printer called?")
+    assert facts.wrongly_told(said_by_the_asker, "Your printer is called Pelican.") is None
 
 
 def test_two_lessons_with_one_value_both_count() -> None:

@@ -47,7 +47,7 @@ class Fact:
         return pieces(self.answer) - pieces(self.question) - AROUND
 
     def is_told_by(self, answer: str, known: frozenset[str]) -> bool:
-        """known: what was said before; who says the value first is no longer told it."""
+        """known: what the asker said before; who says the value first is not told it."""
         said, value, whole = pieces(answer), self.value, pieces(self.answer)
         told = value & said
         return bool(told - known) and len(told) >= VALUE_SHARE * len(value) and len(whole & said) >= ANSWER_SHARE * len(whole)
@@ -74,7 +74,7 @@ class Facts:
         """The fact that `answer` tells though another thing was asked; None where nothing speaks against the answer."""
         if len(answer) > self.longest or not self.may_be_told(conversation):
             return None
-        known = frozenset[str]().union(*(pieces(message.text) for message in conversation.messages))
+        known = frozenset[str]().union(*(pieces(message.text) for message in conversation.messages if message.role == "user"))
         told = [fact for fact in self._facts if fact.is_told_by(answer, known)]
         question = asked_for(conversation.messages)
         return told[0] if told and all(another_subject(fact.question, question) for fact in told) else None
