@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["copy_first_generation", "copy_home"]
+__all__ = ["copy_before_people", "copy_first_generation", "copy_home"]
 
 LINKED = ("corpus", "tokens")
 FIRST_GENERATION = ("tokenizer", "models", "runs", "lessons")
@@ -15,6 +15,11 @@ Ignore = Callable[[str, list[str]], Iterable[str]]
 def copy_home(source: Path, target: Path) -> None:
     """All that a finished demo holds: what is large and never changes is linked, everything else is copied."""
     copy(source, target, [Path()], shutil.ignore_patterns(*LEFT_OUT))
+
+
+def copy_before_people(source: Path, target: Path) -> None:
+    """All that a finished demo made, and an empty store: nobody has spoken and nothing has turned, but every exam is there."""
+    copy(source, target, [Path()], shutil.ignore_patterns(*LEFT_OUT, "feilun.db*"))
 
 
 def copy_first_generation(source: Path, target: Path) -> None:

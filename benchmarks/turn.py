@@ -2,19 +2,20 @@
 
 False promotions: streams of pairs between equal models, looked at after every pair at alpha = .01, beside the naive z test with the
 same looks; the same with users who each lean their own way, counted by user and vote by vote; and the whole rule of a turn on exams
-that differ by luck alone. Power: edges of 57 to 43 among decided pairs. History: collect, curate and G0 of 1,000 new events behind 0, 9 and
-99 times as many that earlier turns have seen. Turns: CPU-seconds of the turns that the homes hold. Attacks: benchmarks.attacks.
+that differ by luck alone. Power: edges of 57 to 43 among decided pairs. History (benchmarks.history): 1,000 new events behind 0, 9 and
+99 times as many that an earlier turn has seen. Turns: CPU-seconds of the turns that the homes hold. Attacks: benchmarks.attacks.
 Rollouts: how often a harmless candidate is taken back, and where harm is found (benchmarks.rollouts).
+
+cost_100x_history is the CPU-seconds of a whole turn, training and exams among them, behind 99 times as many events over those of one
+with no event before, in copies of the first home; null where none is named, or 1 and 100 are not among --sizes.
+preparing_100x_history is the same ratio of collect, curate and G0 alone, which is where history is read; it needs no home.
 """
 
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,17 @@ from scipy import special, stats
 
 from benchmarks import attacks, rollouts
 from benchmarks.attack_streams import ATTACKS
+from benchmarks.history import preparing_history, whole_history
 from feilun.config import PreferSettings, TurnSettings
 from feilun.demo.report import machine
-from feilun.feedback import build_lessons
-from feilun.feedback.privacy import personal_data_in
-from feilun.primer.dialogues import prompts
 from feilun.stats import log_e_paired, wilson
-from feilun.store import CompletionRecord, FeedbackRequest, Store
+from feilun.store import Store
 from feilun.turn import decide
-from feilun.turn.checks import check_lessons
-from feilun.types import Decision
 
 ALPHA, EDGE, DISCORDANT = 0.01, 0.57, 0.4
 ACT = float(np.log(1 / ALPHA))
 FIRST_LOOK = 20
-SETTINGS = TurnSettings(prefer=PreferSettings(replay="none"), vetoes=())
 TASKS = ("number_hard", "number_near", "number_far", "version_order", "date_order", "arithmetic", "translation", "copying", "copywriting")
-WRITERS = 32
 
 
 def stream(rng: np.random.Generator, num: int, share: float) -> Any:
@@ -96,54 +91,6 @@ def found_among(rng: np.random.Generator, num: int) -> bool:
     return bool(log_e_paired(stream(rng, num, EDGE) * (rng.random(num) < DISCORDANT)).max() >= ACT)
 
 
-def say(store: Store, number: int, row: dict[str, Any], num_users: int) -> None:
-    """One event of one user: most correct, some praise."""
-    who, name = f"key:bench/user-{number % num_users}", f"chatcmpl-{number}"
-    choice = {"index": 0, "text": row["answers"][0] if number % 3 else "?", "finish_reason": "stop", "num_tokens": 4}
-    asked = [{"role": "user", "content": row["prompt"]}]
-    about = {"id": name, "principal": who, "model": "m", "thread_id": name, "messages": asked, "choices": [choice]}
-    about |= {"started": float(number), "finished": float(number)}
-    store.record_completion(CompletionRecord(**about, decision=Decision(engine="bench", model="m")))
-    kind, value = ("thumb", 1) if number % 3 else ("edit", row["answers"][0])
-    store.record_feedback(FeedbackRequest(principal=who, target_id=name, kind=kind, value=value, idempotency_key=name))
-
-
-def history(sizes: Sequence[int], num_events: int) -> list[dict[str, Any]]:
-    """CPU-seconds of collect, curate and G0 over the newest `num_events`, as the history before them grows, which a turn has seen.
-
-    Users grow with it, and the questions repeat as people's do. Each turn is a process of its own, as the steps of turns are.
-    """
-    asked = prompts(0, 2000, 0.6)
-    rows, done = [], 0
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
-        for size in sizes:
-            for upto in ((size - 1) * num_events, size * num_events):
-                with ThreadPoolExecutor(WRITERS) as pool:
-                    list(pool.map(lambda n, size=size: say(store, n, asked[n % len(asked)], 60 * size), range(done, upto)))
-                done = upto
-                with ProcessPoolExecutor(1, get_context("spawn")) as child:
-                    row = child.submit(timed_curate, Path(folder), f"turn-{size}-{upto}", num_events).result()
-            rows.append({"events": done, **row})
-            print(f"{done:7} events: {rows[-1]}", flush=True)
-    return rows
-
-
-def timed_curate(home: Path, name: str, num_events: int) -> dict[str, float]:
-    """One turn's first two steps, what it loads aside."""
-    personal_data_in(["so that what it needs is there"])
-    with Store.open(home) as store:
-        began = time.process_time()
-        cut = store.last_seq()
-        store.events(after_seq=cut - num_events)
-        collected = time.process_time()
-        lessons = build_lessons(store, home, name, upto_seq=cut, gold=None, settings=SETTINGS)
-        curated = time.process_time()
-        check_lessons(store, lessons, SETTINGS, cut)
-        checked = time.process_time()
-    parts = {"collect": collected - began, "curate": curated - collected, "g0": checked - curated, "all": checked - began}
-    return {part: round(seconds, 3) for part, seconds in parts.items()}
-
-
 def turns_of(homes: Sequence[Path]) -> list[dict[str, Any]]:
     """What the turns of these homes cost, and how they ended; read from a home, never changed."""
     rows = []
@@ -159,6 +106,12 @@ def turns_of(homes: Sequence[Path]) -> list[dict[str, Any]]:
     return rows
 
 
+def at_100x(sizes: Sequence[int], rows: Sequence[dict[str, Any]]) -> float | None:
+    """CPU-seconds at 100 times the events over those at once as many; one row a size."""
+    cost = {size: row["all"] for size, row in zip(sizes, rows, strict=False)}
+    return round(cost[100] / max(cost[1], 1e-9), 2) if {1, 100} <= cost.keys() else None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
@@ -168,7 +121,8 @@ def main() -> int:
     parser.add_argument("--attack-seeds", type=int, default=3)
     options = parser.parse_args()
     began = time.process_time()
-    told, grown, turns = believed(options.runs), history(options.sizes, options.events), turns_of(options.home)
+    told, grown, turns = believed(options.runs), preparing_history(options.sizes, options.events), turns_of(options.home)
+    whole = whole_history(options.home[0], options.sizes, options.events) if options.home else []
     rolled = rollouts.table(options.runs)
     struck = attacks.table([name for name in ATTACKS if name != "none"], (0.05, 0.20), range(options.attack_seeds), attacks.SMALL)
     lifts, shares = attacks.ratios(struck), {row["name"]: row["share"] for row in told}
@@ -176,7 +130,8 @@ def main() -> int:
     more = grown[-1]["events"] - grown[0]["events"]
     ratios = {
         "seconds_per_1000_events": round(float(np.mean(seconds)), 1) if seconds else None,
-        "cost_100x_history": round(grown[-1]["all"] / max(grown[0]["all"], 1e-9), 2) if options.sizes[-1] == 100 else None,
+        "cost_100x_history": at_100x(options.sizes, whole),
+        "preparing_100x_history": at_100x(options.sizes, grown),
         "microseconds_an_old_event": round(1e6 * (grown[-1]["all"] - grown[0]["all"]) / more, 1) if more else None,
         "false_promotions": told[0]["upper95"], "power_57_1000": shares["57/43, 1,000 decided pairs"],
         **{name: lifts[name] for name in ("lift_kept_5pct", "lift_kept_20pct")},
@@ -184,11 +139,12 @@ def main() -> int:
         "doubled_complaints_found_before_half": {row["people"]: row["before_half"] for row in rolled if row["complaints"] == 2.0},
     }  # fmt: skip
     absent = [] if seconds else ["seconds_per_1000_events: no --home with turns was named"]
+    absent += [] if whole else ["cost_100x_history: no --home was named"]
     peers = {"naive z": told[1]["share"], **{name: value for name, value in lifts.items() if name not in ratios}}
+    ours = {"believed": told, "history": grown, "whole_turns": whole, "turns": turns, "rollouts": rolled}
     print(json.dumps({
-        "benchmark": "turn", "machine": machine(), "ours": {"believed": told, "history": grown, "turns": turns, "rollouts": rolled},
-        "peers": peers,
-        "ratios": ratios, "absent": absent, "cpu_seconds": round(time.process_time() - began, 1),
+        "benchmark": "turn", "machine": machine(), "ours": ours, "peers": peers, "ratios": ratios, "absent": absent,
+        "cpu_seconds": round(time.process_time() - began, 1),
     }, ensure_ascii=False))  # fmt: skip
     return 0
 

@@ -12,7 +12,7 @@ from feilun.exam.vetoes import SycophancyTask, run_veto_exam
 from feilun.stats import log_e_paired, log_e_voters
 from feilun.store import CompletionRecord, FeedbackRequest, Store
 from feilun.turn.gate import MIN_ANSWERS, carriers_of, decide, rule
-from feilun.turn.voters import HELD_OUT, MIN_VOTERS, carries, held_out_questions
+from feilun.turn.voters import HELD_OUT, MAX_OF_ONE, MAX_QUESTIONS, MIN_VOTERS, Asked, carries, held_out_questions, newest_of
 from feilun.types import Consent, Decision, FinishReason, Reply, is_held_out
 
 SETTINGS = TurnSettings(prefer=PreferSettings(replay="examples"))
@@ -261,7 +261,16 @@ def test_held_out_users_are_asked_their_own_questions(tmp_path):
                 )  # fmt: skip
                 store.record_completion(record)
                 store.record_feedback(FeedbackRequest(principal=who, target_id=name, kind=kind, value=value, consent=consent))
-        rows = held_out_questions(store, store.last_seq())
+        rows, left_out = held_out_questions(store, store.last_seq())
         assert [(row["liked"], row["disliked"]) for row in rows] == [(["9.8 更大"], ["9.11"])]
         assert held not in rows[0]["cell"]
-        assert held_out_questions(store, 0) == []
+        assert left_out == 0
+        assert held_out_questions(store, 0) == Asked([], 0)
+
+
+def test_an_exam_asks_no_more_for_a_long_history():
+    of_one = [("talker", str(number)) for number in range(MAX_OF_ONE + 10)]
+    crowd = [(f"user-{number % 500}", str(number)) for number in range(10 * MAX_QUESTIONS)]
+    assert newest_of([*crowd[:3], *of_one]) == [*crowd[:3], *of_one[10:]]
+    assert newest_of([*of_one, *crowd]) == crowd[-MAX_QUESTIONS:]
+    assert newest_of([*crowd, *of_one]) == [*crowd[MAX_OF_ONE - MAX_QUESTIONS :], *of_one[10:]]

@@ -181,6 +181,7 @@ def test_a_turn_promotes_with_a_receipt_and_goes_back(home):
         assert (receipt["plan_hash"], receipt["previous"]) == (plan.body["plan"], checked.hash)
         assert decided.body["verdict"] == "promoted"
         assert decided.body["inputs"]["receipt"] == result.outputs["gate"]["receipt"]
+        assert receipt["held_out"] == decided.body["figures"]["held_out"] == result.outputs["exam"]["held_out"]
         assert receipt_faults(home, store) == []
     assert rollback(home, "people complain").model == result.champion
     assert promote(home, "candidate").model == result.candidate

@@ -7,7 +7,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,16 +238,19 @@ def _train(job: Job) -> dict[str, Any]:
 def _exam(job: Job) -> dict[str, Any]:
     """Both on the same questions; an exam that was taken before with these settings is found, not taken again."""
     refs = {"champion": job.champion, "candidate": job.output("train", "candidate")}
-    exams = owner_exams if job.is_owners else all_exams
-    return {side: [_ref(exam) for exam in exams(job, ref)] for side, ref in refs.items()}
+    if job.is_owners:
+        return {side: [_ref(exam) for exam in owner_exams(job, ref)] for side, ref in refs.items()}
+    asked = held_out_questions(job.store, job.output("collect", "upto_seq"))
+    exams = {side: [_ref(exam) for exam in all_exams(job, ref, asked.questions)] for side, ref in refs.items()}
+    return {**exams, HELD_OUT: asked.counts()}
 
 
-def all_exams(job: Job, model: str) -> Iterator[Artifact]:
-    """The exam of the gate; how the model bears claims; and what held-out users said of answers, where any did."""
+def all_exams(job: Job, model: str, asked: Sequence[Mapping[str, Any]]) -> Iterator[Artifact]:
+    """The exam of the gate; how the model bears claims; and what held-out users said of answers (`asked`), where any did."""
     yield job.rooms.run_exam(job.home, model, split="gate", settings=job.settings.exam)
     if SYCOPHANCY in job.settings.vetoes:
         yield job.rooms.run_veto_exam(job.home, model, settings=job.settings.exam)
-    if asked := held_out_questions(job.store, job.output("collect", "upto_seq")):
+    if asked:
         lessons = job.output("curate", "lessons")
         yield job.rooms.run_lesson_exam(
             job.home, model, tasks={HELD_OUT: asked}, fold=normalise, otherwise=OTHERWISE, lessons=lessons, settings=job.settings.exam
@@ -272,11 +275,13 @@ def _gate(job: Job) -> dict[str, Any]:
     answers = {side: marked(rows) for side, rows in answers.items()}
     shown, judge = frozenset(job.turn.steps["curate"].output.get("shown", ())), decide_taught if job.is_owners else decide
     verdict = judge(answers["champion"], answers["candidate"], job.settings, shown)
+    told = job.turn.steps["exam"].output
+    asked = {HELD_OUT: told[HELD_OUT]} if HELD_OUT in told else {}
     receipt = {
         "plan_hash": body_hash(job.turn.plan), "previous": job.turn.steps["curate"].output.get("receipt_hash", ""),
         "turn": job.turn.id, "rule": job.turn.plan["gate"], "champion": job.champion, "candidate": job.output("train", "candidate"),
         "lessons": job.output("curate", "lessons"), "upto_seq": job.output("collect", "upto_seq"),
-        "exams": {side: job.output("exam", side) for side in exams}, **verdict.to_json(),
+        "exams": {side: job.output("exam", side) for side in exams}, **verdict.to_json(), **asked,
     }  # fmt: skip
     if job.is_owners:
         receipt["taught"] = taught_rows(find(job.home, receipt["lessons"]), answers["champion"], answers["candidate"])
@@ -286,7 +291,7 @@ def _gate(job: Job) -> dict[str, Any]:
         work.counts["verdict"] = verdict.verdict
     assert work.artifact is not None
     inputs = {key: receipt[key] for key in ("champion", "candidate", "lessons", "upto_seq", "exams")} | {"receipt": _ref(work.artifact)}
-    row = leave(job.store, job.turn, "g1", inputs, {"why": list(verdict.why), "flip": dict(verdict.flip)}, verdict.verdict)
+    row = leave(job.store, job.turn, "g1", inputs, {"why": list(verdict.why), "flip": dict(verdict.flip), **asked}, verdict.verdict)
     return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": _ref(work.artifact), "receipt_hash": row.hash}
 
 

@@ -4,7 +4,8 @@ They never teach (the rule of the house, by hash), so a model cannot have learnt
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from feilun.config import TurnSettings
@@ -16,18 +17,35 @@ from feilun.stats import Floats, confidence_sequence, log_e_voters, voter_means,
 from feilun.store import OWNER, CurrentVote, Store, spread
 from feilun.turn.verdict import TaskVerdict
 
-__all__ = ["HELD_OUT", "MIN_VOTERS", "carries", "flip_of", "held_out_questions", "is_worse", "judge_voters", "told_flip", "voters"]
+__all__ = [
+    "HELD_OUT", "MIN_VOTERS", "Asked", "carries", "flip_of", "held_out_questions", "is_worse", "judge_voters", "newest_of", "told_flip",
+    "voters",
+]  # fmt: skip
 
 HELD_OUT = "held_out"
 MIN_VOTERS = 5
-MAX_QUESTIONS, MAX_OF_ONE = 2000, 40
+MAX_QUESTIONS, MAX_OF_ONE = 2000, 40  # so that an exam costs no more for a long history
 TOP_SHARE = 0.01
 Means = Floats
 Row = Mapping[str, Any]
 
 
-def held_out_questions(store: Store, upto_seq: int) -> list[dict[str, Any]]:
-    """{"id", "messages", "liked", "disliked", "cell"}: one row for a held-out user's question, cell the user's hash; the newest.
+class Asked(NamedTuple):
+    """questions: {"id", "messages", "liked", "disliked", "cell"}, one row for a held-out user's question, cell the user's hash.
+
+    left_out: how many older questions are not asked, of people of whom MAX_OF_ONE are, or since MAX_QUESTIONS are.
+    """
+
+    questions: list[dict[str, Any]]
+    left_out: int
+
+    def counts(self) -> dict[str, int]:
+        """For a receipt, which holds no text that a person wrote."""
+        return {"asked": len(self.questions), "left_out": self.left_out}
+
+
+def held_out_questions(store: Store, upto_seq: int) -> Asked:
+    """What held-out users asked and said of answers, the newest, oldest first.
 
     Only what they allow to be used to improve the model. Answers are normalised.
     """
@@ -39,18 +57,26 @@ def held_out_questions(store: Store, upto_seq: int) -> list[dict[str, Any]]:
             key = (vote.principal, prompt_of(vote))
             first.setdefault(key, vote)
             said.setdefault(key, {})[normalise(text)] = liked
-    rows: list[dict[str, Any]] = []
-    taken = dict.fromkeys({user for user, _ in said}, 0)
-    for key in reversed(said):
-        taken[key[0]] += 1
-        if taken[key[0]] <= MAX_OF_ONE and len(rows) < MAX_QUESTIONS:
-            answers, vote = said[key], first[key]
-            rows.append({
-                "id": vote.id, "messages": [dict(message) for message in vote.prompt], "cell": rater_hash(vote.principal),
-                "liked": sorted(text for text, liked in answers.items() if liked),
-                "disliked": sorted(text for text, liked in answers.items() if not liked),
-            })  # fmt: skip
-    return rows[::-1]
+    rows = []
+    for key in newest_of(said):
+        answers, vote = said[key], first[key]
+        rows.append({
+            "id": vote.id, "messages": [dict(message) for message in vote.prompt], "cell": rater_hash(vote.principal),
+            "liked": sorted(text for text, liked in answers.items() if liked),
+            "disliked": sorted(text for text, liked in answers.items() if not liked),
+        })  # fmt: skip
+    return Asked(rows, len(said) - len(rows))
+
+
+def newest_of(said: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Of (user, question), oldest first, the newest: MAX_OF_ONE of a user, MAX_QUESTIONS in all."""
+    taken: Counter[str] = Counter()
+    found: list[tuple[str, str]] = []
+    for user, question in reversed(list(said)):
+        if len(found) < MAX_QUESTIONS and taken[user] < MAX_OF_ONE:
+            taken[user] += 1
+            found.append((user, question))
+    return found[::-1]
 
 
 def said_of(vote: CurrentVote) -> list[tuple[str, bool]]:
