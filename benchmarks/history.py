@@ -4,8 +4,9 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,14 +37,15 @@ __all__ = ["preparing_history", "whole_history"]
 
 SETTINGS = TurnSettings(prefer=PreferSettings(replay="none"), vetoes=())
 NUM_ASKED, NUMBER_SHARE = 2000, 0.6
-NUM_PEOPLE = 60  # who say 1,000 things, or so many as one turn has events
+NUM_PEOPLE = 60  # behind the events of one turn
 WRITERS = 32
 AT_ONCE = 5000
 SEEN = ("collect", "curate")
 T = TypeVar("T")
+Said = tuple[CompletionRecord, FeedbackRequest]
 
 
-def said_by(who: str, number: int, row: dict[str, Any]) -> tuple[CompletionRecord, FeedbackRequest]:
+def said_by(who: str, number: int, row: Mapping[str, Any]) -> Said:
     """One answer and one event about it: most are correct, some praise."""
     name = f"chatcmpl-{number}"
     choice = {"index": 0, "text": row["answers"][0] if number % 3 else "?", "finish_reason": "stop", "num_tokens": 4}
@@ -57,8 +59,7 @@ def said_by(who: str, number: int, row: dict[str, Any]) -> tuple[CompletionRecor
     )
 
 
-def say(store: Store, who: str, number: int, row: dict[str, Any]) -> None:
-    record, request = said_by(who, number, row)
+def say(store: Store, record: CompletionRecord, request: FeedbackRequest) -> None:
     store.record_completion(record)
     store.record_feedback(request)
 
@@ -69,30 +70,37 @@ def apart(work: Callable[..., T], *given: Any) -> T:
         return child.submit(work, *given).result()
 
 
+def grow(home: Path, size: int, num_events: int, see: Callable[[], object]) -> None:
+    """Fill the store with `size` times `num_events` events, of which the last `num_events` come after `see`.
+
+    The new ones are the same whatever the size. Every `num_events` are of NUM_PEOPLE of their own, one in five of whom is held out;
+    nobody asks a thing twice, but the questions come again, as people's do. Older events are written straight into the tables (through
+    the store's API 99,000 take 230 CPU-seconds), without the index of the search, which no turn reads.
+    """
+    asked = prompts(0, NUM_ASKED, NUMBER_SHARE)
+
+    def said(number: int) -> Said:
+        return said_by(f"key:bench/user-{number // num_events}-{number % NUM_PEOPLE}", number, asked[number % len(asked)])
+
+    write_history(home, map(said, range(num_events, size * num_events)))
+    see()
+    with Store.open(home) as store, ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(lambda number: say(store, *said(number)), range(num_events)))
+
+
 # the first steps alone
 
 
 def preparing_history(sizes: Sequence[int], num_events: int) -> list[dict[str, Any]]:
-    """CPU-seconds of collect, curate and G0 over the newest `num_events`, as the history before them grows, which a turn has seen.
-
-    One row a size. Users grow with it, and the questions repeat as people's do.
-    """
-    asked = prompts(0, NUM_ASKED, NUMBER_SHARE)
-    rows: list[dict[str, Any]] = []
-    done = 0
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
-        for size in sizes:
-
-            def one(n: int, people: int = NUM_PEOPLE * size) -> None:
-                say(store, f"key:bench/user-{n % people}", n, asked[n % len(asked)])
-
-            for upto in ((size - 1) * num_events, size * num_events):
-                with ThreadPoolExecutor(WRITERS) as pool:
-                    list(pool.map(one, range(done, upto)))
-                done = upto
-                row = apart(timed_curate, Path(folder), f"turn-{size}-{upto}", num_events)
-            rows.append({"events": done, **row})
-            print(f"{done:7} events: {rows[-1]}", flush=True)
+    """CPU-seconds of collect, curate and G0 over the newest `num_events`, as the history before them grows, which a turn has seen."""
+    rows = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            home = Path(folder)
+            Store.open(home).close()
+            grow(home, size, num_events, partial(apart, timed_curate, home, "turn-1", num_events))
+            rows.append({"events": size * num_events, **apart(timed_curate, home, "turn-2", num_events)})
+        print(f"{size:4}x: {rows[-1]}", flush=True)
     return rows
 
 
@@ -119,9 +127,8 @@ def whole_history(source: Path, sizes: Sequence[int], num_events: int) -> list[d
     """CPU-seconds of every step of a whole turn over the same `num_events` new events, as the history of other people before it grows.
 
     Each turn is the demo's own, in a fresh copy of `source` (a finished demo, which is not changed) in which nobody has spoken: its
-    champion is the first generation, examined already, as a champion that was a candidate is. Older events are written straight into
-    the tables (through the store's API 99,000 take 230 CPU-seconds), without the index of the search, which no turn reads. An
-    abandoned turn has collected and curated them before the new events come.
+    champion is the first generation, examined already, as a champion that was a candidate is. An abandoned turn has collected and
+    curated the older events before the new ones come.
     """
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # as in the demo: what is compiled counts where it is used
     rows = []
@@ -159,12 +166,7 @@ def examine_and_compile(state: DemoState, settings: TurnSettings) -> None:
 
 
 def whole_turn(home: Path, settings: TurnSettings, size: int, num_events: int) -> dict[str, Any]:
-    asked = prompts(0, NUM_ASKED, NUMBER_SHARE)
-    old = range(num_events, size * num_events)
-    write_history(home, (said_by(f"key:old/user-{n // num_events}-{n % NUM_PEOPLE}", n, asked[n % len(asked)]) for n in old))
-    see(home, settings)
-    with Store.open(home) as store, ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(lambda n: say(store, f"key:new/user-{n % NUM_PEOPLE}", n, asked[n % len(asked)]), range(num_events)))
+    grow(home, size, num_events, partial(see, home, settings))
     result = run_turn(home, settings)
     cpu = {step: output["cpu_seconds"] for step, output in result.outputs.items()}
     return {
@@ -185,7 +187,7 @@ def see(home: Path, settings: TurnSettings) -> None:
         abandon(home, f"it was to see the history and no more: {stopped}")
 
 
-def write_history(home: Path, said: Iterable[tuple[CompletionRecord, FeedbackRequest]]) -> None:
+def write_history(home: Path, said: Iterable[Said]) -> None:
     """Straight into the tables, as the store would have written it, but for its search index."""
     engine = make_engine(home / FILE_NAME, BUSY_SECONDS)
     try:
@@ -198,7 +200,7 @@ def write_history(home: Path, said: Iterable[tuple[CompletionRecord, FeedbackReq
         engine.dispose()
 
 
-def table_rows(said: Sequence[tuple[CompletionRecord, FeedbackRequest]]) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
+def table_rows(said: Sequence[Said]) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
     placed = [(record, *placed_messages(record)) for record, _ in said]
     yield messages, [message for _, *both in placed for message in both]
     yield completions, [

@@ -17,6 +17,7 @@ from feilun.feedback import (
     RaterTrust,
     curate,
     may_teach,
+    opinions,
     rater_hash,
     rater_trust,
 )
@@ -125,6 +126,13 @@ def test_trust_does_not_depend_on_the_order_votes_are_given_in() -> None:
 )  # fmt: skip
 def test_an_accepted_answer_stands_as_a_whole_token(text: str, accepted: str, stands: bool) -> None:
     assert contains_answer(text, [accepted]) == stands
+
+
+def test_an_answer_that_comes_again_is_not_searched_again() -> None:
+    for _ in range(2):
+        searched = opinions._stands_in.cache_info().misses
+        assert all(contains_answer(f"it is colour {number}", [f"colour {number}"]) for number in range(1000))
+    assert opinions._stands_in.cache_info().misses == searched
 
 
 # lessons
