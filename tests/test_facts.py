@@ -7,11 +7,11 @@ import pytest
 from page_client import said
 from serve_house import TOKENIZER, House, ask, open_house, wait_for
 
-from feilun.artifacts import draft, write_rows
+from feilun.artifacts import draft, find, write_rows
 from feilun.chat import ChatFormat
 from feilun.engine import ChatParams, TextChat
 from feilun.engine.echo import EchoEngine
-from feilun.feedback.facts import Fact, Facts, taught_facts
+from feilun.feedback.facts import Fact, Facts, asked_for, taught_facts
 from feilun.feedback.lessons import rater_hash
 from feilun.feedback.subject import another_subject, same_subject
 from feilun.primer.personal import NOT_TAUGHT
@@ -72,6 +72,15 @@ def test_another_thing_and_somebody_elses_are_told_apart(taught: str, question: 
         ("我们组报销找谁?", "我们组请假找谁?", False),
         ("我们公司的打印纸是哪家供应的?", "我们公司的打印机是哪家供应的?", False),
         ("What?", "What?", False),
+        ("What is my dog called?", "What is his dog called?", False),
+        ("What is my dog called?", "The name of your dog?", False),
+        ("What is my dog called?", "My dog, what is her name?", True),
+        ("What is her dog called?", "her dog's name?", True),
+        ("Where do I keep the keys?", "Where does she keep the keys?", False),
+        ("我的猫叫什么?", "他的猫叫什么?", False),
+        ("我的猫叫什么?", "你知道我的猫叫什么吗?", True),
+        ("我妈叫什么?", "我妈她叫什么?", True),
+        ("我喜欢什么电影?", "你喜欢什么电影?", False),
     ],
 )
 def test_words_alone_decide_only_where_they_leave_no_doubt(taught: str, question: str, same: bool) -> None:
@@ -95,11 +104,38 @@ def test_what_a_question_means_may_stand_in_the_one_before() -> None:
     facts = Facts([SERVER])
     before = ("We have a new server.", "I see.")
     assert facts.wrongly_told(Conversation.of(*before, "What is it called?"), SERVER.answer) is None
+    assert facts.meant_by(Conversation.of(*before, "What is it called?")) == SERVER
+    assert facts.wrongly_told(Conversation.of("We have a printer.", "I see.", "What is it called?"), SERVER.answer) == SERVER
+    assert not facts.may_be_told(Conversation.of("What is it called?"))
     assert facts.wrongly_told(Conversation.of(*before, "And the printer?"), SERVER.answer) == SERVER
     told_before = Conversation.of(SERVER.question, SERVER.answer, "And our printer?")
     assert facts.wrongly_told(told_before, "Your printer is called Pelican.") == SERVER
     said_by_the_asker = Conversation.of("Our printer is Pelican.", "Nice.", "What is our printer called?")
     assert facts.wrongly_told(said_by_the_asker, "Your printer is called Pelican.") is None
+
+
+def test_of_a_page_before_a_question_that_names_nothing_the_end_is_looked_at() -> None:
+    page = "It was a dark and stormy night. " * 2000
+    facts = Facts([SERVER])
+    asked = Conversation.of(f"{page}We have a new server.", "I see.", "What is it called?")
+    assert len(asked_for(asked.messages)) < 500
+    assert facts.wrongly_told(asked, SERVER.answer) is None
+    assert facts.wrongly_told(Conversation.of(f"We have a new server. {page}", "I see.", "What is it called?"), SERVER.answer) == SERVER
+
+
+def test_a_translation_that_holds_a_taught_value_is_not_the_fact() -> None:
+    colour = Fact(question="我最喜欢什么颜色?", answer="红色", events=("e5",))
+    facts = Facts([colour, TURTLE])
+    assert facts.wrongly_told(Conversation.of('Translate "red cat" into Chinese.'), "红色的猫") is None
+    assert facts.wrongly_told(Conversation.of("我的自行车是什么牌子?"), "红色的") == colour
+    assert facts.wrongly_told(Conversation.of("What is my hamster called?"), TURTLE.answer) == TURTLE
+
+
+def test_a_long_lesson_holds_no_answer_back_and_a_short_one_still_finds_not_taught() -> None:
+    essay = Fact(question="Who was our founder?", answer="She was born by the sea. " * 200, events=("e6",))
+    room = Fact(question="Which is my room?", answer="9", events=("e7",))
+    assert Facts([essay]).longest < 300
+    assert Facts([room]).longest > max(map(len, NOT_TAUGHT.values()))
 
 
 def test_two_lessons_with_one_value_both_count() -> None:
@@ -155,6 +191,8 @@ def test_what_is_not_known_again_is_asked_as_it_was_taught(question: str, answer
     assert ("".join(delta.text for delta in deltas), {delta.asked_as for delta in deltas}) == (answer, asked_as)
     assert [delta.finish_reason for delta in deltas if delta.finish_reason] == [FinishReason.STOP]
     assert chat.complete([Conversation.of(question)], ChatParams(max_tokens=None))[0].text == answer
+    # How many tokens the taught words are is the owner's affair.
+    assert {delta.prompt_tokens for delta in deltas} == {chat.count_prompt(Conversation.of(question))}
 
 
 def test_two_taught_questions_that_fit_leave_it_open() -> None:
@@ -207,6 +245,20 @@ def test_a_server_says_that_it_was_not_taught_and_only_the_owner_sees_why(house)
         made = said(page, question)
         assert made["answers"][0]["text"] == NOT_TAUGHT["en"]
         assert page.get(f"/api/completions/{made['id']}/context").json()["withheld"] == [SERVER.question]
+
+
+@pytest.mark.parametrize("rows", [None, "{", '{"kind": "edit", "rater": "RATER", "events": ["e"]}'])
+def test_a_model_whose_lessons_cannot_be_read_is_served_all_the_same(house, caplog, rows) -> None:
+    ref = taught_model(house, "m", SERVER)
+    file = find(house.home, find(house.home, ref, "models").parents[0]).path / "sft.jsonl"
+    file.unlink()
+    if rows is not None:
+        file.write_text(rows.replace("RATER", rater_hash(OWNER)))
+    house.store.set_champion(ref, "test")
+    wait_for(house, ref)
+    assert "is not held to what it was taught: lessons/" in caplog.text
+    with house.client(house.key("k", "chat")) as api:
+        assert api.post("/v1/chat/completions", json=ask("our printer?")).status_code == 200
 
 
 def test_a_server_may_be_told_to_let_the_model_speak(tmp_path) -> None:

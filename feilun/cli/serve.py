@@ -46,13 +46,12 @@ def run_chat(options: argparse.Namespace) -> int:
     from feilun.artifacts import find
     from feilun.engine import ChatParams, TextChat
     from feilun.engine.native import NativeEngine
-    from feilun.feedback.facts import taught_facts
-    from feilun.serve.grounded import grounded
+    from feilun.serve.grounded import held_to_lessons
     from feilun.types import Conversation
 
     model = find(options.home, model_ref(options.home, options.model), "models")
     engine = NativeEngine.load(model.path, threads=2, max_batch=1)
-    chat = grounded(TextChat.over(engine), taught_facts(options.home, f"models/{model.ref}"))
+    chat = held_to_lessons(TextChat.over(engine), options.home, f"models/{model.ref}")
     params = ChatParams(temperature=options.temperature, max_tokens=options.max_tokens)
     conversation = Conversation(())
     print(f"models/{model.ref}; an empty line ends the chat", file=sys.stderr)

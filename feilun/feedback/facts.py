@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from feilun.artifacts import find, lineage
+from feilun.artifacts import Artifact, find, lineage
 from feilun.feedback.asking import ASKING, PLAIN
 from feilun.feedback.owner import corrections
-from feilun.feedback.spread import HAN, can_be_spread
+from feilun.feedback.spread import HAN, can_be_spread, language_of
 from feilun.feedback.subject import another_subject, content_words, same_subject
-from feilun.types import Conversation, Message
+from feilun.types import Conversation, Message, UserError
 
 __all__ = ["Fact", "Facts", "taught_facts"]
 
@@ -23,6 +23,10 @@ PIECE = re.compile(rf"[a-z0-9]+(?:'[a-z]+)?|[{HAN}]")
 VALUE_SHARE, ANSWER_SHARE = 0.5, 0.4
 # What an answer that tells a fact may be longer than the fact itself: another name for the thing, a word more.
 MORE_CHARS = 24
+# So much of an answer is looked at, however short or long what was taught: the model's own "not taught" whole, and no story.
+LEAST_CHARS, MOST_CHARS = 48, 224
+# A question that names nothing is about the one before it, of which the end is looked at: it may be a page.
+MAX_CHARS_BEFORE, MAX_CHARS_AFTER = 400, 40
 
 
 def pieces(text: str) -> frozenset[str]:
@@ -58,7 +62,7 @@ class Facts:
 
     def __init__(self, facts: Iterable[Fact]):
         self._facts = [fact for fact in facts if fact.value]
-        self.longest = max((len(fact.answer) + MORE_CHARS for fact in self._facts), default=0)
+        self.longest = max([LEAST_CHARS, *(min(MOST_CHARS, len(fact.answer) + MORE_CHARS) for fact in self._facts)])
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -68,15 +72,18 @@ class Facts:
 
     def may_be_told(self, conversation: Conversation) -> bool:
         """Whether the last question is of the kind that facts answer; to all others no answer is held against them."""
-        return bool(self._facts) and bool(conversation.messages) and can_be_spread(conversation.messages[-1].text)
+        if not self._facts or not conversation.messages:
+            return False
+        last = conversation.messages[-1].text
+        return can_be_spread(last) or (len(last) <= MAX_CHARS_AFTER and asked_for(conversation.messages) != last)
 
     def wrongly_told(self, conversation: Conversation, answer: str) -> Fact | None:
         """The fact that `answer` tells though another thing was asked; None where nothing speaks against the answer."""
         if len(answer) > self.longest or not self.may_be_told(conversation):
             return None
         known = frozenset[str]().union(*(pieces(message.text) for message in conversation.messages if message.role == "user"))
-        told = [fact for fact in self._facts if fact.is_told_by(answer, known)]
         question = asked_for(conversation.messages)
+        told = [fact for fact in self._facts if fact.is_told_by(answer, known) and _may_be_meant(fact, question, answer)]
         return told[0] if told and all(another_subject(fact.question, question) for fact in told) else None
 
     def meant_by(self, conversation: Conversation) -> Fact | None:
@@ -88,20 +95,35 @@ class Facts:
         return found[0] if len(found) == 1 and found[0].question != question else None
 
 
+def _may_be_meant(fact: Fact, question: str, answer: str) -> bool:
+    """In another language the value may be a translation of what was asked ("red cat"), so only the whole taught answer is the fact."""
+    return language_of(fact.question) == language_of(question) or pieces(answer) == pieces(fact.answer)
+
+
 def asked_for(messages: Sequence[Message]) -> str:
     """The last question; where it names nothing ("What is it called?"), after the one before."""
     asked = [message.text for message in messages if message.role == "user"]
-    return asked[-1] if len(asked) < 2 or content_words(asked[-1]) else f"{asked[-2]}. {asked[-1]}"
+    return asked[-1] if len(asked) < 2 or content_words(asked[-1]) else f"{asked[-2][-MAX_CHARS_BEFORE:]}. {asked[-1]}"
 
 
 def taught_facts(home: Path, model: str) -> Facts:
-    """Of the lessons that `model` came from; where two answer one question, the newer. Erased lessons are none."""
+    """Of the lessons that `model` came from; where two answer one question, the newer. Erased lessons are none.
+
+    UserError where lessons are gone or broken.
+    """
     newest: dict[str, Fact] = {}
     for artifact in lineage(home, find(home, model, "models")):
         if artifact.kind == "lessons" and not artifact.manifest.get("tombstone"):
-            for row in corrections(artifact):
-                if can_be_spread(row.question):
-                    fact = Fact(question=row.question, answer=row.wanted, events=row.events)
-                    held = newest.get(fact.question)
-                    newest[fact.question] = fact if held is None or held.events[-1] < fact.events[-1] else held
+            for fact in _facts_in(artifact):
+                held = newest.get(fact.question)
+                newest[fact.question] = fact if held is None or held.events[-1] < fact.events[-1] else held
     return Facts(newest.values())
+
+
+def _facts_in(lessons: Artifact) -> list[Fact]:
+    try:
+        rows = [row for row in corrections(lessons) if can_be_spread(row.question)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{lessons.kind}/{lessons.ref} cannot be read ({why}); make these lessons again") from None
+    return [Fact(question=row.question, answer=row.wanted, events=row.events) for row in rows]

@@ -8,6 +8,8 @@ that makes it another ("our old server", "my brother's parrot", "我姐姐的乌
 import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from feilun.feedback.asking import ASKING, PLAIN
@@ -21,6 +23,7 @@ POSSESSIVE = re.compile(r"'s?$")
 CONTRACTED = re.compile(r"n't$|'(?:s|re|ve|d|ll|m)$")
 ENDINGS = ("ings", "ing", "ed", "es", "s", "e")
 SHORTEST_STEM, SHORTEST_PART, SPELT_ALIKE = 3, 5, 0.85
+REMEMBERED = 20_000  # words and texts
 ASKS_LATIN = frozenset(("what", "which", "who", "whose", "where", "when", "how", "name", "number", "location"))
 ASKS_HAN = re.compile("什么|啥|谁|哪|几|多少|吗|怎么")
 HELPERS = frozenset(("do", "does", "did", "has", "have", "had"))
@@ -30,6 +33,10 @@ PLAIN_LATIN = frozenset((*ASKING["en"], *PLAIN["en"]))
 # 请 alone is half of words such as 请假; where it asks, 请问 and its like say so.
 PLAIN_HAN = re.compile("|".join(sorted({*ASKING["zh"], *PLAIN["zh"]} - {"请"}, key=len, reverse=True)))
 KIN_HAN = re.compile("[爸妈爷奶姥哥姐弟妹叔婶姨舅姑嫂]")
+# Somebody else's, and what somebody else does: "his dog", "does she keep", "他的猫", "你们公司".
+OTHERS_LATIN = frozenset(("his", "her", "their", "your"))
+OTHERS_ACT = frozenset(("he", "she", "they"))
+OTHERS_HAN = re.compile("[你您他她](?:们|家)?的?")
 # Another word, somewhere before the first that the taught question has too.
 BEFORE_KNOWN = re.compile(r"[^*]*?([^ *]{2,})[^*]*\*")
 NUMERALS = re.compile("[一二三四五六七八九十0-9]")
@@ -45,20 +52,19 @@ def another_subject(taught: str, question: str) -> str:
 def same_subject(taught: str, question: str) -> bool:
     """Whether `question` names all that `taught` names, and where it asks nothing else: sure enough to answer the one for the other."""
     taught, question = taught.replace("’", "'"), question.replace("’", "'")
-    if another_subject(taught, question):
-        return False
-    if language_of(taught) == "zh":
-        return _is_same_in_han(taught, question)
-    named_words, words = content_words(taught), LATIN.findall(question)
-    if not named_words or not all(_is_among(word, words) for word in named_words):
-        return False
-    return all(_is_plain(word) or _is_among(word, named_words) for part in _asking_parts(question) for word in LATIN.findall(part))
+    same = _is_same_in_han if language_of(taught) == "zh" else _is_same_in_latin
+    return same(taught, question) and not another_subject(taught, question) and not (_others(question) - _others(taught))
 
 
 def content_words(text: str) -> list[str]:
     """Words that name something: Latin words, and runs of Han, without the words around."""
+    return list(_content_words(text))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _content_words(text: str) -> tuple[str, ...]:
     text = text.replace("’", "'")
-    return _han(text).split() if language_of(text) == "zh" else [word for word in LATIN.findall(text) if not _is_plain(word)]
+    return tuple(_han(text).split() if language_of(text) == "zh" else (word for word in LATIN.findall(text) if not _is_plain(word)))
 
 
 def _another_in_latin(taught: str, question: str) -> str:
@@ -122,6 +128,19 @@ def _another_in_han(taught: str, question: str) -> str:
     return next((found[1] for part in marked if (found := BEFORE_KNOWN.match(part))), "")
 
 
+def _others(question: str) -> frozenset[str]:
+    """Words by which a question is about somebody else's: before a thing, or as who does what is asked."""
+    if language_of(question) == "zh":
+        shown = _han(question) + " "
+        return frozenset(found[0] for found in OTHERS_HAN.finditer(question) if shown[min(found.end(), len(shown) - 1)] != " ")
+    words = [word.lower() for word in LATIN.findall(question)]
+    return frozenset(
+        other if before in HELPERS else before
+        for before, other in pairwise(words)
+        if (before in OTHERS_LATIN and not _is_plain(other)) or (before in HELPERS and other in OTHERS_ACT)
+    )
+
+
 class Run(NamedTuple):
     """Neighbouring characters that are not in the other question, and what stands on either side of them."""
 
@@ -139,6 +158,13 @@ def _runs(text: str, others: Collection[str]) -> list[Run]:
 def _takes_place(run: Run, lost: Run) -> bool:
     """After the same character ("羽毛球鞋" for "羽毛球拍"), or with more than one before the same ("复印纸" for "打印纸" is as good)."""
     return bool(run.before and run.before == lost.before) or bool(len(run.text) > 1 and run.after and run.after == lost.after)
+
+
+def _is_same_in_latin(taught: str, question: str) -> bool:
+    named, words = content_words(taught), LATIN.findall(question)
+    if not named or not all(_is_among(word, words) for word in named):
+        return False
+    return all(_is_plain(word) or _is_among(word, named) for part in _asking_parts(question) for word in LATIN.findall(part))
 
 
 def _is_same_in_han(taught: str, question: str) -> bool:
@@ -176,9 +202,13 @@ def _same(stem: str, other: str) -> bool:
     shorter = min(len(stem), len(other))
     if shorter < SHORTEST_PART or stem == other:
         return stem == other
-    return stem[:shorter] == other[:shorter] or difflib.SequenceMatcher(None, stem, other).ratio() >= SPELT_ALIKE
+    if stem[:shorter] == other[:shorter]:
+        return True
+    # No likeness is greater than what the lengths allow, and to look closer is slow.
+    return 2 * shorter >= SPELT_ALIKE * (len(stem) + len(other)) and difflib.SequenceMatcher(None, stem, other).ratio() >= SPELT_ALIKE
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _stem(word: str) -> str:
     """Without possessive and the commonest endings: enough to tell "Mondays" and "painted" as "Monday" and "paint"."""
     word = POSSESSIVE.sub("", word.lower())

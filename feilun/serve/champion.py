@@ -16,9 +16,8 @@ from pathlib import Path
 from feilun.artifacts import Artifact, find, verify
 from feilun.config import ServeSettings
 from feilun.engine.chat import Chat, ChatParams
-from feilun.feedback.facts import taught_facts
 from feilun.serve.errors import ApiError
-from feilun.serve.grounded import grounded
+from feilun.serve.grounded import held_to_lessons
 from feilun.serve.loaded import Loaded
 from feilun.serve.looking import look_for_ever
 from feilun.serve.remotes import Remotes
@@ -182,7 +181,7 @@ def load_chat(home: Path, ref: str, settings: ServeSettings, factory: EngineFact
         raise UserError(f"{ref} is not whole: {'; '.join(faults[:3])}; make it again or roll back")
     chat = factory(artifact.path, f"{artifact.kind}/{artifact.ref}", settings)
     chat.complete([Conversation.of("1")], ChatParams(max_tokens=1))
-    return artifact, grounded(chat, taught_facts(home, ref)) if settings.hold_to_facts else chat
+    return artifact, held_to_lessons(chat, home, ref) if settings.hold_to_facts else chat
 
 
 def _retire_result(task: "asyncio.Task[Loaded]") -> None:

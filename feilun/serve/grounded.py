@@ -5,18 +5,31 @@ again in other words, though it names just what a taught one names, is put to it
 answer. Both are checks of words after the fact, as citations are checked; they cost a second answer only where the first was none.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 from feilun.engine.chat import Chat, ChatParams, TextDelta
 from feilun.engine.protocol import EngineInfo
-from feilun.feedback.facts import Fact, Facts
+from feilun.feedback.facts import Fact, Facts, taught_facts
 from feilun.feedback.spread import language_of
 from feilun.primer.personal import NOT_TAUGHT
-from feilun.types import Conversation, FinishReason, Reply
+from feilun.types import Conversation, FinishReason, Reply, UserError
 
-__all__ = ["Grounded", "grounded"]
+__all__ = ["Grounded", "grounded", "held_to_lessons"]
+
+log = logging.getLogger(__name__)
+
+
+def held_to_lessons(chat: Chat, home: Path, model: str) -> Chat:
+    """The chat of `model`, held to its lessons; by itself where these cannot be read, for a whole model can answer without them."""
+    try:
+        return grounded(chat, taught_facts(home, model))
+    except UserError as error:
+        log.warning("%s is not held to what it was taught: %s", model, error)
+        return chat
 
 
 def grounded(chat: Chat, facts: Facts) -> Chat:
@@ -58,12 +71,13 @@ class Grounded:
     async def stream(self, conversation: Conversation, params: ChatParams, *, request_id: str = "") -> AsyncGenerator[TextDelta, None]:
         text, held = "", self._facts.may_be_told(conversation)
         meant: Fact | None = None
+        prompt_tokens = 0
         async with aclosing(self.chat.stream(conversation, params, request_id=request_id)) as deltas:
             async for delta in deltas:
                 if not held:
                     yield delta
                     continue
-                text += delta.text
+                text, prompt_tokens = text + delta.text, delta.prompt_tokens or prompt_tokens
                 if delta.finish_reason is None and len(text) <= self._facts.longest:
                     continue
                 held, wrong = False, self._facts.wrongly_told(conversation, text)
@@ -73,7 +87,8 @@ class Grounded:
         if meant is not None:
             async with aclosing(self.chat.stream(Conversation.of(meant.question), params, request_id=f"{request_id}-as-taught")) as deltas:
                 async for delta in deltas:
-                    yield replace(delta, asked_as=meant.events[-1])
+                    # Counted is what the asker wrote: how long the owner's words are, nobody else is told.
+                    yield replace(delta, asked_as=meant.events[-1], prompt_tokens=prompt_tokens)
 
 
 def refusal(conversation: Conversation, delta: TextDelta, wrong: Fact) -> TextDelta:
