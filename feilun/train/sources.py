@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feilun.artifacts import Artifact, draft, find, list_artifacts
-from feilun.chat import ChatFormat
+from feilun.chat import ChatFormat, TrainingRow
 from feilun.corpus import read_documents
 from feilun.tokenizer import END_OF_TEXT, Tokenizer
 from feilun.train.data import TokenRow
@@ -159,8 +159,8 @@ class LessonRows:
                 self.counts["too_long"] += 1
                 continue
             self.counts["used"] += 1
-            self.counts["shortened"] += fitted != conversation
-            self.rows.append(lesson_row(fitted, chat, weight, last_only=last_only))
+            self.counts["shortened"] += fitted.shortened
+            self.rows.append(token_row(fitted.made, chat, weight, last_only=last_only))
         if not self.rows:
             raise UserError(f"no lesson holds a token to learn; {describe_counts(self.counts, row_tokens)}")
 
@@ -201,7 +201,10 @@ def lesson_messages(lesson: Mapping[str, Any], number: int) -> Conversation:
 
 def lesson_row(conversation: Conversation, chat: ChatFormat, weight: float = 1.0, *, last_only: bool = False) -> TokenRow:
     """Ids and target weights of one dialogue; every answer in it must end with a stop token that is a target."""
-    made = chat.training(conversation)
+    return token_row(chat.training(conversation), chat, weight, last_only=last_only)
+
+
+def token_row(made: TrainingRow, chat: ChatFormat, weight: float, *, last_only: bool) -> TokenRow:
     ids, mask = np.array(made.ids, np.int32), np.array(made.mask, np.float32)
     if last_only:
         last = int(np.flatnonzero(mask)[-1])
@@ -212,13 +215,22 @@ def lesson_row(conversation: Conversation, chat: ChatFormat, weight: float = 1.0
     return TokenRow(ids, mask * np.float32(weight))
 
 
-def shorten(conversation: Conversation, chat: ChatFormat, max_tokens: int) -> Conversation | None:
+class Fitted(NamedTuple):
+    """Encoded once, for a turn has thousands of lessons and few are too long."""
+
+    made: TrainingRow
+    shortened: bool
+
+
+def shorten(conversation: Conversation, chat: ChatFormat, max_tokens: int) -> Fitted | None:
     """The conversation without as many of its earliest turns as needed to fit; None if its last turn does not."""
-    while len(chat.training(conversation).ids) > max_tokens:
+    whole, made = conversation, chat.training(conversation)
+    while len(made.ids) > max_tokens:
         head = [m for m in conversation.messages if m.role == "system"]
         body = [m for m in conversation.messages if m.role != "system"]
         answers = [place for place, message in enumerate(body) if message.role == "assistant"]
         if len(answers) < 2:
             return None
         conversation = Conversation((*head, *body[answers[0] + 1 :]))
-    return conversation
+        made = chat.training(conversation)
+    return Fitted(made, conversation != whole)
