@@ -5,6 +5,8 @@ import { api, events, setHtml, signal } from "./api.js";
 import { element, everyWord, fill, icon, lang, say, setLanguage, speak, tool, word } from "./dom.js";
 
 const POLL_MS = 2000, EAGER_MS = 500, TOAST_MS = 5000;
+// The other tabs of this browser: who signs out here locks them at once.
+const others = new BroadcastChannel("feilun");
 const $ = (id) => document.getElementById(id);
 const modules = new Map();
 const tabs = [...document.querySelectorAll("nav [data-view]")];
@@ -162,6 +164,7 @@ async function signOut() {
     return report(error);
   }
   sessionStorage.clear();
+  others.postMessage("left");
   location.replace("/");
 }
 
@@ -186,6 +189,7 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("popstate", follow);
 for (const name of ["online", "offline"]) addEventListener(name, poll);
+others.onmessage = poll;
 
 follow();
 for (const part of document.querySelectorAll("[data-part]")) mount(part.dataset.part, part, part);
