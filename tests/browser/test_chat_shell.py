@@ -110,6 +110,7 @@ def test_signing_out_locks_every_tab(page, watch):
     other = page.context.new_page()
     other.goto(page.url)
     other.wait_for_selector("body[data-seen]")
+    page.bring_to_front()  # a hidden tab draws once a second, and every click waits for two drawings
     page.fill("#ask", "half a thought")
     page.click("#leave")
     page.locator("dialog").get_by_role("button", name="Cancel").click()
