@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Playwright, Request, WebError
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, Playwright, Request, TimeoutError, WebError
 from playwright.sync_api import expect as claims_about
 from serve_house import House
 
@@ -177,7 +177,10 @@ def ask(page: Page, text: str) -> None:
     """Ask, and wait for the whole answer."""
     count = page.locator("article.theirs:not(.running)").count()
     say(page, text)
-    page.locator("article.theirs:not(.running)").nth(count).locator(".tools").wait_for()
+    try:
+        page.locator("article.theirs:not(.running)").nth(count).locator(".tools").wait_for()
+    except TimeoutError as error:
+        raise AssertionError(f"no answer to {text!r}; the page: {page.locator('body').inner_html()[-6000:]}") from error
 
 
 def last(page: Page) -> str:

@@ -14,7 +14,8 @@ export function openDialog(app, title, ...children) {
   const before = document.activeElement;
   dialog.onclose = () => {
     dialog.remove();
-    before?.focus?.();
+    // The event comes a moment after the closing: who has gone on to write is not called back.
+    if (document.activeElement === document.body) before?.focus?.();
   };
   // A press on the backdrop is a press on the dialog itself. (A handler that returned false would undo presses on what is inside.)
   dialog.onclick = (event) => void (event.target === dialog && dialog.close());
