@@ -5,7 +5,7 @@
 # PYTHON=...       a certain Python, 3.11 or newer
 # TORCH_INDEX=...  another wheel index for torch, for example https://download.pytorch.org/whl/cpu
 #
-# The page is tested in Chromium (Debian: apt install chromium fonts-noto-cjk; FEILUN_CHROMIUM=... names another). Without one
+# The page is tested in Chromium (Debian: apt install chromium-headless-shell fonts-noto-cjk; FEILUN_CHROMIUM=... names another). Without one
 # `make test` skips these tests and says so; FEILUN_REQUIRE_BROWSER=1, which CI sets, makes that a failure.
 
 VENV := .venv
