@@ -31,7 +31,7 @@ SENTENCES_PER_LINE, LINES = (2, 6), (4, 24)
 FILE_BYTES = 200_000_000
 LOOK_SECONDS = 0.5
 MOST_MEGABYTES = 4096.0
-SPOKEN_SHARE = 0.75  # of the documents are Chinese
+CHINESE_SHARE = 0.75  # of the documents
 GIGA = 1_000_000_000
 
 
@@ -46,7 +46,7 @@ def sentences(data: Path) -> dict[str, list[str]]:
 
 def documents(pools: dict[str, list[str]], rng: random.Random) -> Iterator[str]:
     while True:
-        lang = "zh" if rng.random() < SPOKEN_SHARE else "en"
+        lang = "zh" if rng.random() < CHINESE_SHARE else "en"
         space = "" if lang == "zh" else " "
         lines = (space.join(rng.choices(pools[lang], k=rng.randint(*SENTENCES_PER_LINE))) for _ in range(rng.randint(*LINES)))
         yield "\n".join(lines)

@@ -169,13 +169,10 @@ def _is_same_in_latin(taught: str, question: str) -> bool:
 
 def _is_same_in_han(taught: str, question: str) -> bool:
     """Of each word at most one character may be missing, and only where the question puts nothing in its place."""
-    named, present = _han(taught), set(question.lower())
-    missing = "".join(c if c not in present else " " for c in named).split()
-    others = ("".join(c if c not in named else " " for c in _han(part)) for part in _asking_parts(question))
-    most = 0 if missing else 1
-    return (
-        bool(named.strip()) and max(map(len, missing), default=0) <= 1 and all(len(run) <= most for part in others for run in part.split())
-    )
+    named = _han(taught)
+    missing = max((len(run.text) for run in _runs(named, set(question.lower()))), default=0)
+    extra = max((len(run.text) for part in _asking_parts(question) for run in _runs(_han(part), named)), default=0)
+    return bool(named.strip()) and missing <= 1 and extra <= 1 - missing
 
 
 def _han(text: str) -> str:
