@@ -12,7 +12,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from feilun.store import CompletionRecord, Conflict, FeedbackRequest, Store, StoreError, StoreUnavailable, migrations, schema, uuid7
+from feilun.store import (
+    CompletionRecord,
+    Conflict,
+    FeedbackRequest,
+    InvalidFeedback,
+    Store,
+    StoreError,
+    StoreUnavailable,
+    database,
+    migrations,
+    schema,
+    uuid7,
+)
 from feilun.store.identity import principal_of, thread_of
 from feilun.types import Decision
 
@@ -67,6 +79,61 @@ def test_an_older_file_is_brought_forward_and_keeps_its_rows(tmp_path: Path) -> 
         with Store.open(tmp_path) as store:
             assert store.read_note("old") == {"kept": True}
             assert store.current_votes() == []
+
+
+def test_no_write_reads_a_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a write costs does not follow what was written before: asked of SQLite's own plans, for every kind of event."""
+    plans: dict[str, list[str]] = {}
+
+    def explain(_connection: object, cursor: sqlite3.Cursor, statement: str, parameters: object, _context: object, many: bool) -> None:
+        if statement.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters[0] if many else parameters)  # type: ignore[index]
+            plans[statement] = [row[3] for row in cursor.fetchall()]
+
+    def make(path: Path, busy_seconds: float) -> sa.Engine:
+        engine = made(path, busy_seconds)
+        sa.event.listen(engine, "before_cursor_execute", explain)
+        return engine
+
+    made = database.make_engine
+    monkeypatch.setattr(database, "make_engine", make)
+    with Store.open(tmp_path) as store:
+        plans.clear()
+        for name in ("c1", "c2"):
+            add_completion(store, name)
+        over = {"over": [{"id": "c2", "index": 0}], "outcome": "win"}
+        kinds = [
+            ("thumb", 1),
+            ("comment", "why"),
+            ("edit", "9.8"),
+            ("report", "bad"),
+            ("choice", over),
+            ("implicit", {"name": "copy", "n": 1}),
+        ]
+        for number, (kind, value) in enumerate(kinds):
+            about = {"principal": "p", "target_id": "c1", "kind": kind}
+            given = store.record_feedback(FeedbackRequest(**about, value=value, idempotency_key=f"k{number}"))
+            store.record_feedback(FeedbackRequest(**about, value=None, supersedes=given.id))
+    assert any("FROM json_each" in statement for statement in plans)
+    large = re.compile(r"SCAN (completions|choices|messages|events|drafts|exposures|mirrors|tasks|assignments)\b")
+    assert {statement: found for statement, plan in plans.items() if (found := [line for line in plan if large.match(line)])} == {}
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\0b"])
+def test_a_key_that_could_not_be_found_again_is_refused(tmp_path: Path, key: str) -> None:
+    with Store.open(tmp_path) as store:
+        add_completion(store)
+        with pytest.raises(InvalidFeedback, match="Idempotency-Key must"):
+            store.record_feedback(comment("why", key))
+        assert store.events() == []
+
+
+@pytest.mark.parametrize("key", ["k" * 255, "键 \x01 \"'\\ 😀", "1", "1.0", "null"])
+def test_a_key_of_any_characters_is_found_again(tmp_path: Path, key: str) -> None:
+    with Store.open(tmp_path) as store:
+        add_completion(store)
+        first = store.record_feedback(comment("why", key))
+        assert store.record_feedback(comment("why", key)) == (first.id, "duplicate")
 
 
 def test_what_an_older_file_holds_can_be_searched(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Feedback events: checked, appended, never changed (but emptied by an erasure)."""
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -40,6 +41,8 @@ def check(request: FeedbackRequest) -> None:
         raise InvalidFeedback(f"reason {unknown[0]!r} is unknown; allowed: {', '.join(REASONS)}")
     if request.idempotency_key is not None and not 0 < len(request.idempotency_key) <= MAX_KEY_CHARACTERS:
         raise InvalidFeedback(f"Idempotency-Key must have 1 to {MAX_KEY_CHARACTERS} characters, found {len(request.idempotency_key)}")
+    if "\0" in (request.idempotency_key or ""):
+        raise InvalidFeedback("Idempotency-Key must not hold the character NUL")
     if request.value is None and request.supersedes is not None:
         return  # it takes an earlier event back
     checks = {"thumb": _check_thumb, "choice": _check_choice, "implicit": _check_implicit}
@@ -146,9 +149,12 @@ def _keyed(connection: sa.Connection, requests: Iterable[FeedbackRequest]) -> di
     keys = [(request.principal, request.idempotency_key) for request in requests if request.idempotency_key is not None]
     if not keys:
         return {}
-    same_key = sa.tuple_(events_table.c.principal, events_table.c.idempotency_key).in_(keys)
-    about = (events_table.c.principal, events_table.c.idempotency_key, events_table.c.id, events_table.c.body_hash)
-    return {(row[0], row[1]): (row[2], row[3]) for row in connection.execute(sa.select(*about).where(same_key))}
+    # Joined, for SQLite reads the whole table where pairs of columns stand IN a list of pairs.
+    wanted, row = sa.func.json_each(json.dumps(keys)).table_valued("value"), events_table.c
+    principal, key = (sa.func.json_extract(wanted.c.value, f"$[{place}]") for place in (0, 1))
+    same_key = sa.and_(row.principal == principal, row.idempotency_key == key)
+    found = sa.select(row.principal, row.idempotency_key, row.id, row.body_hash).select_from(wanted).join(events_table, same_key)
+    return {(known[0], known[1]): (known[2], known[3]) for known in connection.execute(found)}
 
 
 def _again(request: FeedbackRequest, hashed: str, event_id: str, known_hash: str) -> FeedbackResult:
