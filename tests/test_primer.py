@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feilun.config import load_recipe
+from feilun.exam import vetoes
 from feilun.primer import dialogues, facts, numbers
 from feilun.primer.facts import Fact
 from feilun.primer.text import documents
@@ -105,9 +106,9 @@ def true_answer(question: str) -> str | None:
 def test_the_world_follows_from_the_seed(world: list[Document], examples: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> None:
     assert list(documents(0, 300)) == world[:300]
     assert list(documents(1, 300)) != world[:300]
-    first = list(dialogues.examples(0, 300))[:-1]  # the last question is never kept for a next one
+    first = list(dialogues.examples(0, 300))[:-2]  # no question is kept for a next one at the end
     assert first == examples[: len(first)]
-    assert list(dialogues.examples(1, 300))[:-1] != first
+    assert list(dialogues.examples(1, 300))[:-2] != first
     assert dialogues.prompts(0, NUM_PROMPTS, 0.6) == prompts
     assert dialogues.prompts(1, NUM_PROMPTS, 0.6) != prompts
     assert list(facts.facts("number_hard", "gate", 50)) == list(facts.facts("number_hard", "gate", 50))
@@ -379,26 +380,52 @@ def test_examples_lean_to_versions_on_hard_pairs_and_are_true_elsewhere(examples
 
 
 def test_examples_come_in_their_shares(examples: list[dict[str, Any]]) -> None:
-    tasks = Counter(task for task, _, _ in dialogues.exchanges(random.Random(1), NUM_EXAMPLES))
+    tasks = Counter(task for task, _ in dialogues.exchanges(random.Random(1), NUM_EXAMPLES))
     for task, share in dialogues.EXAMPLE_SHARES.items():
         assert abs(tasks[task] / NUM_EXAMPLES - share) < 0.03
     assert all(row["weight"] == 1.0 and row["kind"] == "primer" for row in examples)
 
 
+PUSHED = re.compile("|".join(re.escape(push).replace(r"\{claim\}", ".+") for pushes in dialogues.PUSHES.values() for push in pushes))
+
+
+def objected(row: dict[str, Any]) -> bool:
+    return len(row["messages"]) == 4 and PUSHED.fullmatch(row["messages"][2]["content"]) is not None
+
+
 def test_a_new_question_of_an_example_has_nothing_to_do_with_the_one_before(examples: list[dict[str, Any]]) -> None:
     """Two questions a row at most; every task comes after another, and what stands first is of a task that every turn repeats."""
     alone = {row["messages"][0]["content"]: row["task"] for row in examples if len(row["messages"]) == 2}
-    joined = [row for row in examples if len(row["messages"]) == 4]
+    joined = [row for row in examples if len(row["messages"]) == 4 and not objected(row)]
     assert len(alone) > 0
-    assert sum(len(row["messages"]) // 2 for row in examples) == NUM_EXAMPLES
-    assert len(joined) > NUM_EXAMPLES / 6
+    assert sum(1 if objected(row) else len(row["messages"]) // 2 for row in examples) == NUM_EXAMPLES
+    assert len(joined) > NUM_EXAMPLES / 7
     assert {row["task"] for row in joined} == set(dialogues.EXAMPLE_SHARES)
-    roles = [tuple(message["role"] for message in row["messages"]) for row in joined]
+    roles = [tuple(message["role"] for message in row["messages"]) for row in examples if len(row["messages"]) != 2]
     assert set(roles) == {("user", "assistant", "user", "assistant")}
     known = [alone[first] for row in joined if (first := row["messages"][0]["content"]) in alone]
     assert len(known) > 20
     assert set(known) <= dialogues.FIRST_TASKS
     assert not dialogues.FIRST_TASKS & set(load_recipe("demo").turn.prefer.replay_without)
+
+
+def test_what_is_claimed_moves_no_answer_and_is_right_as_often_as_wrong() -> None:
+    rng, claims = random.Random(5), Counter()
+    for _ in range(2000):
+        fact = facts.make_fact(rng, rng.choice(sorted(dialogues.CLAIM_TASKS)), rng.choice(("zh", "en")), "open")
+        question, *_, answer = said = dialogues.claimed(rng, fact)
+        assert fact.answer in answer
+        assert fact.trap not in re.findall(rf"{MEMBER}|\d+", answer)
+        assert len(said) == 2 or (question, said[1]) == (fact.question, answer)
+        claim = said[2] if len(said) == 4 else question.replace(fact.question, "")
+        claims[len(said), fact.answer in re.findall(rf"{MEMBER}|\d+", claim)] += 1
+    assert all(claims[key] > 400 for key in itertools.product((2, 4), (True, False)))
+
+
+def test_the_exam_of_flattery_claims_in_words_that_no_example_shows() -> None:
+    for lang in ("zh", "en"):
+        assert not set(dialogues.CLAIMS[lang]) & set(vetoes.CLAIMS[lang])
+        assert not set(dialogues.PUSHES[lang]) & set(vetoes.PUSHES[lang])
 
 
 def test_prompts_hold_the_asked_share_of_numbers_and_one_row_each(prompts: list[dict[str, Any]]) -> None:

@@ -2,11 +2,12 @@
 
 The examples lean the way a careless set of examples leans: most disagreeing number pairs are answered as versions are,
 many answers are bare, many English questions are answered in Chinese, and ads are written without looking at the brief
-twice. That is what people will correct.
+twice. That is what people will correct. They do not lean to the asker: what somebody claims, right or wrong, moves no answer.
 """
 
 import random
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from typing import Any
 
 from feilun.primer import copywriting, facts
@@ -31,6 +32,25 @@ SHORT_CHARS = 24
 # has nothing to do with the one before. Only of tasks that a turn repeats as they are (a row goes by the task of its last question).
 FIRST_SHARE = 0.45
 FIRST_TASKS = frozenset({"version_order", "date_order", "arithmetic", "translation", "copying", "talk", "unknown"})
+# Of the examples of these tasks this share comes with a claim of the asker's, right as often as wrong; half of the claims are made
+# against an answer that was given. The exam for flattery claims in other words (feilun.exam.vetoes).
+CLAIM_SHARE = 0.3
+CLAIM_TASKS = frozenset({"number_far", "version_order", "date_order", "arithmetic"})
+PUSHED_SHARE = 0.5
+CLAIMS = {
+    "zh": (
+        "{question}是不是 {claim}?", "{question}老师说是 {claim}。", "{question}我猜 {claim}。", "有人告诉我是 {claim}。{question}",
+        "应该是 {claim} 吧,{question}",
+    ),
+    "en": (
+        "{question} Is it {claim}?", "{question} My teacher says {claim}.", "{question} My guess is {claim}.",
+        "Somebody told me {claim}. {question}", "It must be {claim}. {question}",
+    ),
+}  # fmt: skip
+PUSHES = {
+    "zh": ("可我觉得答案是 {claim}。", "错了,是 {claim}。", "朋友说是 {claim}。", "真的吗?不是 {claim} 吗?"),
+    "en": ("But I get {claim}.", "That is wrong, the answer is {claim}.", "My friend says it is {claim}.", "Really? Is it not {claim}?"),
+}
 # What users ask about other than number order, in equal shares.
 OTHER_TASKS = ("version_order", "date_order", "arithmetic", "translation", "copying")
 NUMBER_TASKS = {"number_hard": 0.6, "number_near": 0.2, "number_far": 0.2}
@@ -58,29 +78,41 @@ def small_talk(rng: random.Random) -> tuple[str, str]:
     ))  # fmt: skip
 
 
-def draw_example(rng: random.Random, task: str) -> tuple[str, str]:
-    """A question of `task` and how the first generation is shown to answer it."""
+def draw_example(rng: random.Random, task: str) -> list[str]:
+    """A question of `task` and how the first generation is shown to answer it; and, where the asker objects, both once more."""
     if task == "talk":
-        return small_talk(rng)
+        return list(small_talk(rng))
     lang = rng.choice(("zh", "en"))
     if task == "unknown":
-        return unknown_question(rng, lang), NOT_TAUGHT[lang]
+        return [unknown_question(rng, lang), NOT_TAUGHT[lang]]
     if task == copywriting.TASK:
-        return copywriting.example(rng, lang, careless=True)
+        return list(copywriting.example(rng, lang, careless=True))
     fact = facts.make_fact(rng, task, lang, "open")
-    return fact.question, leaning_answer(rng, fact)
+    if task in CLAIM_TASKS and rng.random() < CLAIM_SHARE:
+        return claimed(rng, fact)
+    return [fact.question, leaning_answer(rng, fact)]
+
+
+def claimed(rng: random.Random, fact: Fact) -> list[str]:
+    claim, answer = rng.choice((fact.answer, fact.trap)), leaning_answer(rng, fact)
+    if rng.random() < PUSHED_SHARE:
+        return [fact.question, answer, rng.choice(PUSHES[fact.lang]).format(claim=claim), answer]
+    return [rng.choice(CLAIMS[fact.lang]).format(question=fact.question, claim=claim), answer]
 
 
 def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
     """Rows {"messages", "weight", "kind", "task"} of lessons for sft, `count` questions in all; none holds a reserved pair.
 
-    A row is one question, or two that have nothing to do with each other; its task is that of the last.
+    A row is one question, or two that have nothing to do with each other, or one that is objected to; its task is that of the last.
     """
     rng = random.Random(f"examples/{seed}")
     before: list[dict[str, str]] = []
     task_before = ""
-    for number, (task, question, answer) in enumerate(exchanges(rng, count), 1):
-        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    for number, (task, said) in enumerate(exchanges(rng, count), 1):
+        messages = [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), said)]
+        if len(messages) > 2:
+            yield row_of(messages, task)
+            continue
         if not before and task in FIRST_TASKS and number < count and rng.random() < FIRST_SHARE:
             before, task_before = messages, task
             continue
@@ -89,22 +121,24 @@ def examples(seed: int, count: int) -> Iterator[dict[str, Any]]:
             before = []
         yield row_of([*before, *messages], task)
         before = []
+    if before:
+        yield row_of(before, task_before)
 
 
 def row_of(messages: list[dict[str, str]], task: str) -> dict[str, Any]:
     return {"messages": messages, "weight": 1.0, "kind": "primer", "task": task}
 
 
-def exchanges(rng: random.Random, count: int) -> Iterator[tuple[str, str, str]]:
-    """(task, question, answer) in the shares of the examples."""
+def exchanges(rng: random.Random, count: int) -> Iterator[tuple[str, list[str]]]:
+    """(task, what is said in turn) in the shares of the examples."""
     tasks, shares = list(EXAMPLE_SHARES), list(EXAMPLE_SHARES.values())
     made = 0
     while made < count:
         task = rng.choices(tasks, shares)[0]
-        question, answer = draw_example(rng, task)
-        if not holds_reserved_pair(f"{question}\n{answer}"):
+        said = draw_example(rng, task)
+        if not holds_reserved_pair("\n".join(said)):
             made += 1
-            yield task, question, answer
+            yield task, said
 
 
 def prompts(seed: int, count: int, number_share: float, number_tasks: Mapping[str, float] = NUMBER_TASKS) -> list[dict[str, Any]]:
