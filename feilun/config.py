@@ -23,10 +23,7 @@ __all__ = [
     "WatchSettings", "apply_settings", "load_recipe", "rebuild", "resolved",
 ]  # fmt: skip
 
-
 T = TypeVar("T")
-
-
 MAX_PORT = 65_535
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -278,7 +275,9 @@ class TurnSettings:
     got wrong, a share of `min_taught` must be answered as taught. exam_tasks: what else is examined; ("all",) or names or none.
     spread: also learn other wordings of what the owner corrected.
     may_carry: what else may carry a promotion by rising, at level alpha for all together; ("all",): every exam task and the votes
-    of held-out users. vetoes: what is refused however much rose, each with its margin. min_raters, max_rater_share: of the lessons.
+    of held-out users. num_in_doubt: so many questions of a task are asked where it is open whether it fell by more than max_fall;
+    0: no more than of the others. vetoes: what is refused however much rose, each with its margin.
+    min_raters, max_rater_share: of the lessons.
     rollout: what becomes of a candidate that passed: it is the champion at once (direct), or comes by the steps of `staged` (staged).
     """
 
@@ -291,6 +290,7 @@ class TurnSettings:
     spread: bool = False
     max_fall: float = 0.05
     max_fall_bound: float = 0.10
+    num_in_doubt: int = 1000
     confidence: float = 0.95
     alpha: float = 0.01
     may_carry: tuple[str, ...] = ("all",)

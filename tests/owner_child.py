@@ -18,7 +18,7 @@ from feilun.config import resolved
 from feilun.engine.chat import ChatParams
 from feilun.exam.lessons import run_lesson_exam
 from feilun.feedback import build_lessons
-from feilun.turn.steps import Rooms, run_step
+from feilun.turn import Rooms, run_step
 from feilun.types import Conversation, FinishReason, Reply
 
 SILENCE = "no idea"

@@ -7,29 +7,23 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
-from turn_child import do_step
+from turn_house import BETTER, CHILD, FIRST, FORGETFUL, SETTINGS, drill, home, say, turn_of
+
+__all__ = ["home"]
 
 import feilun.turn
 from feilun.artifacts import draft, find, read_json, write_json
-from feilun.config import ExamSettings, PreferSettings, TurnSettings
+from feilun.config import ExamSettings
 from feilun.feedback.gold import read_gold
-from feilun.store import CompletionRecord, FeedbackRequest, Store
-from feilun.turn import STEPS, abandon, decide, promote, receipt_faults, rollback, rolling, run_step, run_turn
+from feilun.store import Store
+from feilun.turn import STEPS, abandon, decide, promote, receipt_faults, rollback, rolling, run_step
 from feilun.turn.gate import MIN_ANSWERS
 from feilun.turn.lease import Busy, is_dead, own_name, take
-from feilun.types import Decision, UserError
-
-CHILD = Path(__file__).with_name("turn_child.py")
-SETTINGS = TurnSettings(prefer=PreferSettings(replay="examples"))
-FIRST = {"number_hard": 0.05, "number_near": 0.9, "copying": 0.95}
-BETTER = {"number_hard": 0.8, "number_near": 0.92, "copying": 0.94}
-FORGETFUL = {"number_hard": 0.9, "number_near": 0.92, "copying": 0.7}
-
+from feilun.types import UserError
 
 # the gate
 
@@ -99,48 +93,6 @@ def test_gate_takes_chance_for_a_rise_at_most_as_often_as_it_says():
 
 
 # the wheel
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    with draft(tmp_path, "models", "first") as work:
-        write_json(work.path / "model.json", FIRST)
-    with Store.open(tmp_path) as store:
-        store.set_champion(f"models/{work.artifact.ref}", "first generation")
-        say(store, "event-1")
-    drill(tmp_path)
-    return tmp_path
-
-
-def say(store: Store, key: str) -> None:
-    answer = {"index": 0, "text": "9.11", "finish_reason": "stop", "num_tokens": 1}
-    question = {"role": "user", "content": "9.11 and 9.8?"}
-    record = CompletionRecord(
-        id=f"chatcmpl-{key}", principal="owner", model="m", thread_id=key, messages=[question], choices=[answer],
-        decision=Decision(engine="echo", model="m"), started=1.0, finished=2.0,
-    )  # fmt: skip
-    store.record_completion(record)
-    store.record_feedback(FeedbackRequest(principal="owner", target_id=record.id, kind="thumb", value=-1, idempotency_key=key))
-
-
-def drill(home: Path, **orders) -> None:
-    write_json(home / "drill.json", {"candidate": BETTER, **orders})
-
-
-def child(home: Path, turn_id: str, step: str) -> list[str]:
-    return [sys.executable, str(CHILD), str(home), turn_id, step]
-
-
-def turn_of(home: Path, settings: TurnSettings = SETTINGS, apart: Collection[str] = (), **more):
-    """A turn whose steps named in `apart` are real child processes; the others are done here, which is quicker."""
-
-    def command(home: Path, turn_id: str, step: str) -> list[str]:
-        if step in apart:
-            return child(home, turn_id, step)
-        do_step(home, turn_id, step)
-        return [sys.executable, "-I", "-S", "-c", ""]
-
-    return run_turn(home, settings, command=command, **more)
 
 
 def ran(home: Path) -> Counter:

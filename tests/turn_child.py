@@ -11,17 +11,22 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from feilun.artifacts import draft, find, list_artifacts, read_json
+from feilun.artifacts import draft, find, list_artifacts, read_json, write_json
 from feilun.config import resolved
+from feilun.turn import Rooms, run_step
 from feilun.turn.checks import Checked
-from feilun.turn.steps import Rooms, run_step
 from feilun.types import UserError
 
 TASKS = ("number_hard", "number_near", "copying")
 
 
-def num_right(model: dict, task: str) -> int:
-    return round(400 * model[task])
+def first_values(model: dict, task: str, count: int = 400) -> list[float]:
+    return [float(i < round(count * model[task])) for i in range(count)]
+
+
+def later_values(model: dict, task: str, count: int) -> list[float]:
+    """Of the questions that are asked where it is in doubt what was lost."""
+    return first_values({task: model.get("later", {}).get(task, model[task])}, task, count)
 
 
 class FakeRooms:
@@ -78,17 +83,19 @@ class FakeRooms:
             (work.path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         return work.artifact
 
-    def run_exam(self, home, ref, *, split, settings):
+    def run_exam(self, home, ref, *, split, settings, tasks=(), first=0):
         self.note("exam", "before")
         model = read_json(find(home, ref, "models").path / "model.json")
-        recipe = {"split": split, "settings": resolved(settings)}
+        recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks)}
         for made in list_artifacts(home, "exams"):
             if (made.parents, made.manifest["recipe"]) == ((ref,), recipe):
                 return made
         self.note("examined", "before")
         with draft(home, "exams", ref.partition("/")[2].replace("@", "-"), parents=[ref], recipe=recipe) as work:
-            rows = [{"id": f"{t}{i}", "task": t, "value": float(i < num_right(model, t))} for t in TASKS for i in range(400)]
+            values = {t: later_values(model, t, settings.num_samples - first) if first else first_values(model, t) for t in tasks or TASKS}
+            rows = [{"id": f"{t}{first + i}", "task": t, "value": value} for t, some in values.items() for i, value in enumerate(some)]
             (work.path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            write_json(work.path / "summary.json", {t: {"mean": sum(some) / len(some)} for t, some in values.items()})
         return work.artifact
 
 

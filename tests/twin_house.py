@@ -104,7 +104,7 @@ def turn_settings() -> TurnSettings:
     prefer = PreferSettings(
         **LIGHT, num_steps=120, replay="examples", replay_without=("say",), replay_share=0.4, optimiser=OptimiserSettings(matrix_lr=0.01)
     )
-    return TurnSettings(rise_task="say", prefer=prefer, exam=ExamSettings(num_samples=NUM_GATE, max_tokens=8))
+    return TurnSettings(rise_task="say", prefer=prefer, exam=ExamSettings(num_samples=NUM_GATE, max_tokens=8), num_in_doubt=0)
 
 
 def run_exam(home: Path, model_ref: str, *, split: str, settings: ExamSettings, tasks: Sequence[Letters] = TASKS) -> Artifact:

@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -36,14 +37,15 @@ class Question(NamedTuple):
 
 
 def run_exam(
-    home: Path, model_ref: str, *, split: str, settings: ExamSettings, tasks: Sequence[str] = (), chat: Chat | None = None
+    home: Path, model_ref: str, *, split: str, settings: ExamSettings, tasks: Sequence[str] = (), first: int = 0, chat: Chat | None = None
 ) -> Artifact:
-    """The exam artifact of (model, split, settings, questions), found again if it was made before.
+    """The exam artifact of (model, split, settings, questions), found again if it was made before. first: so many are passed over.
 
     answers.jsonl and summary.json are the exam; probes.jsonl, rows {"prompt", "reply"}, is there to be read and is not scored.
     """
     model = find(home, model_ref, "models")
-    questions = [Question(task, sample) for task in open_tasks(tuple(tasks)) for sample in task.samples(split, settings.num_samples)]
+    drawn = ((task, task.samples(split, settings.num_samples)) for task in open_tasks(tuple(tasks)))
+    questions = [Question(task, sample) for task, samples in drawn for sample in islice(samples, first, None)]
     asked = {"questions": fingerprint(questions), "probes": list(PROBES)}
     recipe = {"split": split, "settings": resolved(settings), "tasks": list(tasks), **asked}
     parents = [f"models/{model.ref}"]

@@ -15,9 +15,10 @@ beside.py what goes on in a thread beside the work
 from feilun.turn.champions import promote, rollback
 from feilun.turn.gate import decide
 from feilun.turn.itself import due_now
+from feilun.turn.job import Rooms
 from feilun.turn.receipts import receipt_faults
 from feilun.turn.settings import leave_settings, left_settings, left_watch, owner_settings
-from feilun.turn.steps import STEPS, Rooms, run_step
+from feilun.turn.steps import STEPS, run_step
 from feilun.turn.taught import decide_taught
 from feilun.turn.verdict import GateVerdict, TaskVerdict
 from feilun.turn.watch import watch, watcher_beside

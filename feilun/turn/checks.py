@@ -5,6 +5,7 @@ It trusts nothing that the making of the lessons promised: every event is looked
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from feilun.artifacts import Artifact, read_rows
@@ -43,9 +44,11 @@ def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_
     givers = store.givers(upto_seq)
     faults = event_faults(rows, givers, store.withheld_events())
     raters, is_owners, personal = raters_of(rows), settings.rise_task == TAUGHT, personal_data(rows)
-    asked = kept_questions(store, settings.exam_tasks, settings.exam.num_samples)
+    num_asked = settings.exam.num_samples if is_owners else max(settings.exam.num_samples, settings.num_in_doubt)
+    asked = kept_questions(store, settings.exam_tasks, num_asked)
     shown = shown_questions((question_of(row) for row in rows), {key: text for texts in asked.values() for key, text in texts.items()})
-    shares = {task: sum(key in shown for key in texts) / len(texts) for task, texts in asked.items()}
+    first = {task: list(islice(texts, settings.exam.num_samples)) for task, texts in asked.items()}
+    shares = {task: sum(key in shown for key in keys) / len(keys) for task, keys in first.items()}
     why = [f"{count} events behind the lessons {fault}" for fault, count in sorted(faults.items())]
     why += [f"{count} times personal data ({kind}) stands in the lessons of others than the owner" for kind, count in personal.items()]
     if not is_owners:

@@ -5,7 +5,7 @@ before anything is trained.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from feilun.config import TurnSettings
 from feilun.stats import Interval, bonferroni, mcnemar_exact, paired_difference
@@ -13,13 +13,24 @@ from feilun.turn.verdict import Answers, GateVerdict, TaskVerdict, shown
 from feilun.turn.vetoes import MIN_UNDERSTOOD, SYCOPHANCY, judge_vetoes
 from feilun.turn.voters import HELD_OUT, MIN_VOTERS, Means, carries, flip_of, is_worse, judge_voters, told_flip, voters
 
-__all__ = ["MIN_ANSWERS", "by_task", "counted", "decide", "judge", "least_of", "pairing_trouble", "rule", "within_margin"]
+__all__ = [
+    "MIN_ANSWERS", "Best", "by_task", "counted", "decide", "in_doubt", "judge", "least_of", "pairing_trouble", "rule", "within_margin",
+]  # fmt: skip
 
 MIN_ANSWERS = 400
 # Half of alpha for the task that a turn is about, half for all others together.
 MAIN_SHARE = 0.5
+# An exam is settled by its first questions where the interval at this level lies on one side of the margin.
+SURE = 0.99
 Pairs = list[tuple[str, float]]
 Row = Mapping[str, Any]
+
+
+class Best(NamedTuple):
+    """A model before the champion that did better in a task, and its answers."""
+
+    model: str
+    rows: Sequence[Row]
 
 
 def rule(settings: TurnSettings) -> dict[str, Any]:
@@ -28,6 +39,7 @@ def rule(settings: TurnSettings) -> dict[str, Any]:
         "split": "gate", "must_rise": settings.rise_task, "may_carry": list(settings.may_carry), "alpha": settings.alpha,
         "main_share": MAIN_SHARE, "rise": "exact McNemar for exams, betting e-value clustered by user for held-out users, Bonferroni",
         "max_fall": settings.max_fall, "max_fall_bound": settings.max_fall_bound, "confidence": settings.confidence,
+        "falls_from": "the champion, and the best of its line", "num_in_doubt": settings.num_in_doubt, "sure": SURE,
         "min_answers": MIN_ANSWERS, "min_voters": MIN_VOTERS, "statistic": "paired difference, Bonett-Price interval",
         "vetoes": list(settings.vetoes), "max_veto_fall": settings.max_veto_fall, "max_sycophancy": settings.max_sycophancy,
         "min_understood": MIN_UNDERSTOOD,
@@ -36,20 +48,28 @@ def rule(settings: TurnSettings) -> dict[str, Any]:
 
 
 def decide(
-    champion_answers: Answers, candidate_answers: Answers, settings: TurnSettings, excluded: Collection[str] = frozenset()
+    champion_answers: Answers,
+    candidate_answers: Answers,
+    settings: TurnSettings,
+    excluded: Collection[str] = frozenset(),
+    *,
+    more: tuple[Answers, Answers] = ((), ()),
+    best: Mapping[str, Best] | None = None,
 ) -> GateVerdict:
     """Promote or refuse, with reasons, on rows of the exams of both ({"id", "task", "value", ...}).
 
     Something must rise: settings.rise_task, or another task of settings.may_carry ("all": every exam task and the votes of held-out
     users), at level settings.alpha for all of them together. No exam task may fall by more than settings.max_fall in the mean,
-    nor its lower bound reach -settings.max_fall_bound; held-out users may not find the answers worse; no veto may stand. Each task
-    needs MIN_ANSWERS pairs; anything missing, doubled or unpaired refuses. excluded: ids of questions that lessons had shown; they
-    do not count.
+    nor its lower bound reach -settings.max_fall_bound, neither from the champion nor from the model that was `best` before it;
+    held-out users may not find the answers worse; no veto may stand. Each task needs MIN_ANSWERS pairs; anything missing, doubled
+    or unpaired refuses. excluded: ids of questions that lessons had shown; they do not count. more: answers to further questions of
+    tasks that were in doubt; they count for falls alone, for whoever asks until something rises finds something.
     """
     champion, candidate = (counted(rows, excluded) for rows in (champion_answers, candidate_answers))
     sides = (by_task(champion), by_task(candidate))
-    names = sorted({*sides[0], *sides[1], settings.rise_task} - {HELD_OUT, SYCOPHANCY}, key=lambda name: (name != settings.rise_task, name))
-    tasks = {name: judge(name, sides[0].get(name, []), sides[1].get(name, []), settings, least_of(name, excluded)) for name in names}
+    whole = [by_task([*rows, *counted(rest, excluded)]) for rows, rest in zip((champion, candidate), more, strict=True)]
+    names = [settings.rise_task, *sorted({*sides[0], *sides[1]} - {HELD_OUT, SYCOPHANCY, settings.rise_task})]
+    tasks = judge_exams(names, (whole[0], whole[1]), settings, excluded, best or {})
     means, carriers = voters(champion, candidate), carriers_of(names, settings)
     risen = risen_exams(sides, tasks, carriers, settings)
     main = tasks[settings.rise_task]
@@ -65,6 +85,42 @@ def decide(
         return sound and not is_worse(some, settings) and (bool(risen) or voted)
 
     return told(tasks, (*risen, HELD_OUT) if by_votes else risen, promotes, means)
+
+
+def in_doubt(
+    champion_answers: Answers,
+    candidate_answers: Answers,
+    settings: TurnSettings,
+    excluded: Collection[str] = frozenset(),
+    best: Mapping[str, Best] | None = None,
+) -> list[str]:
+    """Exam tasks of which these answers do not settle whether they fell by more than settings.max_fall; none where one surely did."""
+    before, after = (by_task(counted(rows, excluded)) for rows in (champion_answers, candidate_answers))
+    better = {name: by_task(counted(rows, excluded)).get(name, []) for name, (_, rows) in (best or {}).items()}
+    found = []
+    for name in before.keys() & after.keys():
+        falls = [sure_fall(dict(some), dict(after[name])) for some in (before[name], better.get(name, []))]
+        if any(fall.high < -settings.max_fall for fall in falls if fall):
+            return []
+        if any(fall.low <= -settings.max_fall for fall in falls if fall):
+            found.append(name)
+    return sorted(found)
+
+
+def sure_fall(before: Mapping[str, float], after: Mapping[str, float]) -> Interval | None:
+    """None where not the same questions were asked."""
+    if not before or before.keys() != after.keys():
+        return None
+    return paired_difference([before[i] for i in after], list(after.values()), confidence=SURE)
+
+
+def judge_exams(
+    names: Sequence[str], sides: tuple[dict[str, Pairs], dict[str, Pairs]], settings: TurnSettings, excluded: Collection[str],
+    best: Mapping[str, Best],
+) -> dict[str, TaskVerdict]:  # fmt: skip
+    better = {name: Best(model, counted(rows, excluded)) for name, (model, rows) in best.items()}
+    rows = {name: (sides[0].get(name, []), sides[1].get(name, [])) for name in names}
+    return {name: judge(name, *pair, settings, least_of(name, excluded), better.get(name)) for name, pair in rows.items()}
 
 
 def told(tasks: Mapping[str, TaskVerdict], risen: tuple[str, ...], promotes: Callable[[Means], bool], means: Means) -> GateVerdict:
@@ -123,7 +179,9 @@ def by_task(answers: Answers) -> dict[str, Pairs]:
     return found
 
 
-def judge(name: str, champion: Pairs, candidate: Pairs, settings: TurnSettings, least: int = MIN_ANSWERS) -> TaskVerdict:
+def judge(
+    name: str, champion: Pairs, candidate: Pairs, settings: TurnSettings, least: int = MIN_ANSWERS, best: Best | None = None
+) -> TaskVerdict:
     """One exam task may not fall, by the rule of `decide`."""
     trouble = pairing_trouble(name, champion, candidate, least)
     if trouble:
@@ -131,12 +189,24 @@ def judge(name: str, champion: Pairs, candidate: Pairs, settings: TurnSettings, 
     before, after = dict(champion), dict(candidate)
     sides = [[side[i] for i in sorted(before)] for side in (before, after)]
     found = paired_difference(sides[0], sides[1], confidence=settings.confidence)
-    passed = within_margin(found, settings)
-    why = f"{name}: {shown(sides[0], sides[1], found)}"
+    why, passed = f"{name}: {shown(sides[0], sides[1], found)}", within_margin(found, settings)
+    from_best = fall_from_best(best, after, settings) if best else None
+    if best and from_best:
+        passed = passed and within_margin(from_best, settings)
+        why += f"; {best.model}, the best before it, {from_best.mean:+.3f} [{from_best.low:+.3f}, {from_best.high:+.3f}], n={from_best.n}"
     if not passed:
         why += f"; it may not fall by more than {settings.max_fall:g}, the lower bound must lie above -{settings.max_fall_bound:g}"
     means = [sum(side) / len(side) for side in sides]
-    return TaskVerdict(passed=passed, why=why, n=found.n, champion=means[0], candidate=means[1], difference=found)
+    return TaskVerdict(
+        passed=passed, why=why, n=found.n, champion=means[0], candidate=means[1], difference=found,
+        best=best.model if best and from_best else "", from_best=from_best,
+    )  # fmt: skip
+
+
+def fall_from_best(best: Best, after: Mapping[str, float], settings: TurnSettings) -> Interval | None:
+    """On the questions that both were asked; None where there are none."""
+    then = {str(row["id"]): float(row["value"]) for row in best.rows if row["id"] in after}
+    return paired_difference(list(then.values()), [after[i] for i in then], confidence=settings.confidence) if then else None
 
 
 def within_margin(difference: Interval, settings: TurnSettings) -> bool:

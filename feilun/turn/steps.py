@@ -7,122 +7,32 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from feilun.artifacts import Artifact, draft, find, read_rows, write_json
+from feilun.artifacts import Artifact, draft, find, write_json
 from feilun.config import TurnSettings, rebuild
 from feilun.feedback.gold import gold_of
-from feilun.feedback.opinions import normalise
-from feilun.feedback.owner import TAUGHT
 from feilun.store import Conflict, Store, StoreError, TurnRow, body_hash
-from feilun.turn.checks import Checked
+from feilun.turn.examine import answers_of, best_of, examine, exams_of
 from feilun.turn.gate import decide
+from feilun.turn.job import Job, Rooms, ref_of
 from feilun.turn.lease import STALE_SECONDS, Lease, own_name, take
-from feilun.turn.owner import OTHERWISE, count_corrections, owner_tasks, taught_rows
+from feilun.turn.owner import count_corrections, taught_rows
 from feilun.turn.receipts import leave
 from feilun.turn.rolling import begin
 from feilun.turn.taught import decide_taught
-from feilun.turn.vetoes import SYCOPHANCY
-from feilun.turn.voters import HELD_OUT, held_out_questions
+from feilun.turn.voters import HELD_OUT
 from feilun.types import UserError
 
-__all__ = ["BAD_INPUT", "NOTE", "STEPS", "Rooms", "run_step"]
+__all__ = ["BAD_INPUT", "NOTE", "STEPS", "run_step"]
 
 STEPS = ("collect", "curate", "train", "exam", "gate", "promote")
 BAD_INPUT = "bad input: "
 NOTE = "turn"
 NOTE_SECONDS = 0.5
 NO_COUNT = {"cpu_seconds"}
-
-
-def _build_lessons(*args: Any, **kwargs: Any) -> Artifact:
-    from feilun.feedback import build_lessons
-
-    made: Artifact = build_lessons(*args, **kwargs)
-    return made
-
-
-def _train_prefer(*args: Any, **kwargs: Any) -> Artifact:
-    from feilun.train.run import train_prefer
-
-    made: Artifact = train_prefer(*args, **kwargs)
-    return made
-
-
-def _run_exam(*args: Any, **kwargs: Any) -> Artifact:
-    from feilun.exam.run import run_exam
-
-    made: Artifact = run_exam(*args, **kwargs)
-    return made
-
-
-def _run_lesson_exam(*args: Any, **kwargs: Any) -> Artifact:
-    from feilun.exam.lessons import run_lesson_exam
-
-    made: Artifact = run_lesson_exam(*args, **kwargs)
-    return made
-
-
-def _check_lessons(*args: Any, **kwargs: Any) -> Checked:
-    from feilun.turn.checks import check_lessons
-
-    return check_lessons(*args, **kwargs)
-
-
-def _run_veto_exam(*args: Any, **kwargs: Any) -> Artifact:
-    from feilun.exam.vetoes import run_veto_exam
-
-    made: Artifact = run_veto_exam(*args, **kwargs)
-    return made
-
-
-def _spread_lessons(*args: Any, **kwargs: Any) -> Artifact:
-    from feilun.turn.spread import spread_lessons
-
-    made: Artifact = spread_lessons(*args, **kwargs)
-    return made
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rooms:
-    """The rooms below, each imported when it is first asked: most steps need no torch."""
-
-    build_lessons: Callable[..., Artifact] = _build_lessons
-    spread_lessons: Callable[..., Artifact] = _spread_lessons
-    train_prefer: Callable[..., Artifact] = _train_prefer
-    run_exam: Callable[..., Artifact] = _run_exam
-    run_lesson_exam: Callable[..., Artifact] = _run_lesson_exam
-    run_veto_exam: Callable[..., Artifact] = _run_veto_exam
-    check_lessons: Callable[..., Checked] = _check_lessons
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One step with all it may read: the plan and the outputs of the steps before it."""
-
-    home: Path
-    store: Store
-    turn: TurnRow
-    settings: TurnSettings
-    rooms: Rooms
-
-    @property
-    def name(self) -> str:
-        return str(self.turn.plan["name"])
-
-    @property
-    def is_owners(self) -> bool:
-        return self.settings.rise_task == TAUGHT
-
-    @property
-    def champion(self) -> str:
-        return str(self.turn.plan["champion"]["model"])
-
-    def output(self, step: str, key: str) -> Any:
-        return self.turn.steps[step].output[key]
 
 
 def run_step(
@@ -200,7 +110,7 @@ def _curate(job: Job) -> dict[str, Any]:
         job.store, job.home, job.name, upto_seq=job.output("collect", "upto_seq"), gold=gold_of(job.home, job.store), settings=job.settings,
         protect=protector(job.settings.protect),
     )  # fmt: skip
-    output = {"lessons": _ref(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
+    output = {"lessons": ref_of(lessons), "rows": sum(_num_lines(lessons.path / name) for name in ("sft.jsonl", "pairs.jsonl"))}
     output |= _check(job, lessons)
     if output["refused"]:
         return output
@@ -210,7 +120,7 @@ def _curate(job: Job) -> dict[str, Any]:
             return output
     if job.settings.spread and output["rows"]:
         made = job.rooms.spread_lessons(job.home, output["lessons"], job.champion, job.settings, f"{job.name}-spread")
-        output["spread"] = _ref(made)
+        output["spread"] = ref_of(made)
     return output
 
 
@@ -218,7 +128,7 @@ def _check(job: Job, lessons: Artifact) -> dict[str, Any]:
     """G0 and its receipt: what refuses the turn before anything is trained, and which exam questions do not count."""
     upto_seq = job.output("collect", "upto_seq")
     checked = job.rooms.check_lessons(job.store, lessons, job.settings, upto_seq)
-    inputs = {"lessons": _ref(lessons), "champion": job.champion, "upto_seq": upto_seq}
+    inputs = {"lessons": ref_of(lessons), "champion": job.champion, "upto_seq": upto_seq}
     figures = {**checked.figures, "why": list(checked.why), "shown": list(checked.shown)}
     receipt = leave(job.store, job.turn, "g0", inputs, figures, "refused" if checked.why else "passed")
     return {"refused": list(checked.why), "shown": list(checked.shown), "receipt_hash": receipt.hash}
@@ -231,72 +141,38 @@ def _train(job: Job) -> dict[str, Any]:
         # Asked again after a refusal, with the same lessons, the same dice would fall.
         settings = dataclasses.replace(settings, seed=settings.seed + len(job.store.turns()))
     candidate = job.rooms.train_prefer(job.home, settings, job.name, progress=_Reporter(job.store, job.turn.id))
-    job.store.set_candidate(_ref(candidate))
-    return {"candidate": _ref(candidate)}
-
-
-def _exam(job: Job) -> dict[str, Any]:
-    """Both on the same questions; an exam that was taken before with these settings is found, not taken again."""
-    refs = {"champion": job.champion, "candidate": job.output("train", "candidate")}
-    if job.is_owners:
-        return {side: [_ref(exam) for exam in owner_exams(job, ref)] for side, ref in refs.items()}
-    asked = held_out_questions(job.store, job.output("collect", "upto_seq"))
-    exams = {side: [_ref(exam) for exam in all_exams(job, ref, asked.questions)] for side, ref in refs.items()}
-    return {**exams, HELD_OUT: asked.counts()}
-
-
-def all_exams(job: Job, model: str, asked: Sequence[Mapping[str, Any]]) -> Iterator[Artifact]:
-    """The exam of the gate; how the model bears claims; and what held-out users said of answers (`asked`), where any did."""
-    yield job.rooms.run_exam(job.home, model, split="gate", settings=job.settings.exam)
-    if SYCOPHANCY in job.settings.vetoes:
-        yield job.rooms.run_veto_exam(job.home, model, settings=job.settings.exam)
-    if asked:
-        lessons = job.output("curate", "lessons")
-        yield job.rooms.run_lesson_exam(
-            job.home, model, tasks={HELD_OUT: asked}, fold=normalise, otherwise=OTHERWISE, lessons=lessons, settings=job.settings.exam
-        )
-
-
-def owner_exams(job: Job, model: str) -> Iterator[Artifact]:
-    """The owner's questions, and the exams that the settings name, if any."""
-    lessons, exam = job.output("curate", "lessons"), job.settings.exam
-    tasks = owner_tasks(job.store, find(job.home, lessons), job.output("collect", "upto_seq"))
-    yield job.rooms.run_lesson_exam(job.home, model, tasks=tasks, fold=normalise, otherwise=OTHERWISE, lessons=lessons, settings=exam)
-    if named := job.settings.exam_tasks:
-        yield job.rooms.run_exam(job.home, model, split="gate", settings=exam, tasks=() if "all" in named else named)
+    job.store.set_candidate(ref_of(candidate))
+    return {"candidate": ref_of(candidate)}
 
 
 def _gate(job: Job) -> dict[str, Any]:
     """The verdict and its receipt; the receipt holds no clock, so the same inputs give the same artifact."""
-    exams = {side: _as_list(job.output("exam", side)) for side in ("champion", "candidate")}
-    answers = {side: [row for ref in refs for row in read_rows(find(job.home, ref).path / "answers.jsonl")] for side, refs in exams.items()}
     from feilun.exam.marks import marked
 
-    answers = {side: marked(rows) for side, rows in answers.items()}
-    shown, judge = frozenset(job.turn.steps["curate"].output.get("shown", ())), decide_taught if job.is_owners else decide
-    verdict = judge(answers["champion"], answers["candidate"], job.settings, shown)
     told = job.turn.steps["exam"].output
-    asked = {HELD_OUT: told[HELD_OUT]} if HELD_OUT in told else {}
+    (champions, champions_more), (candidates, candidates_more) = (answers_of(job, side, told) for side in ("champion", "candidate"))
+    sides, shown = (marked(champions), marked(candidates)), frozenset(job.turn.steps["curate"].output.get("shown", ()))
+    if job.is_owners:
+        verdict = decide_taught(*sides, job.settings, shown)
+    else:
+        verdict = decide(*sides, job.settings, shown, more=(champions_more, candidates_more), best=best_of(job, told))
+    kept = {key: told[key] for key in (HELD_OUT, "best", "more") if told.get(key)}
     receipt = {
         "plan_hash": body_hash(job.turn.plan), "previous": job.turn.steps["curate"].output.get("receipt_hash", ""),
         "turn": job.turn.id, "rule": job.turn.plan["gate"], "champion": job.champion, "candidate": job.output("train", "candidate"),
         "lessons": job.output("curate", "lessons"), "upto_seq": job.output("collect", "upto_seq"),
-        "exams": {side: job.output("exam", side) for side in exams}, **verdict.to_json(), **asked,
+        "exams": {side: told[side] for side in ("champion", "candidate")}, **verdict.to_json(), **kept,
     }  # fmt: skip
     if job.is_owners:
-        receipt["taught"] = taught_rows(find(job.home, receipt["lessons"]), answers["champion"], answers["candidate"])
-    parents = [job.champion, job.output("train", "candidate"), *(ref for refs in exams.values() for ref in refs)]
+        receipt["taught"] = taught_rows(find(job.home, receipt["lessons"]), *sides)
+    parents = list(dict.fromkeys([job.champion, job.output("train", "candidate"), *exams_of(told)]))
     with draft(job.home, "runs", f"{job.name}-gate", parents=parents, recipe=job.turn.plan["gate"]) as work:
         write_json(work.path / "receipt.json", receipt)
         work.counts["verdict"] = verdict.verdict
     assert work.artifact is not None
-    inputs = {key: receipt[key] for key in ("champion", "candidate", "lessons", "upto_seq", "exams")} | {"receipt": _ref(work.artifact)}
-    row = leave(job.store, job.turn, "g1", inputs, {"why": list(verdict.why), "flip": dict(verdict.flip), **asked}, verdict.verdict)
-    return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": _ref(work.artifact), "receipt_hash": row.hash}
-
-
-def _as_list(refs: str | list[str]) -> list[str]:
-    return [refs] if isinstance(refs, str) else refs
+    inputs = {key: receipt[key] for key in ("champion", "candidate", "lessons", "upto_seq", "exams")} | {"receipt": ref_of(work.artifact)}
+    row = leave(job.store, job.turn, "g1", inputs, {"why": list(verdict.why), "flip": dict(verdict.flip), **kept}, verdict.verdict)
+    return {"verdict": verdict.verdict, "why": list(verdict.why), "receipt": ref_of(work.artifact), "receipt_hash": row.hash}
 
 
 def _promote(job: Job) -> dict[str, Any]:
@@ -325,7 +201,7 @@ def _begin_rollout(job: Job) -> dict[str, Any]:
 
 
 WORK: Mapping[str, Callable[[Job], dict[str, Any]]] = {
-    "collect": _collect, "curate": _curate, "train": _train, "exam": _exam, "gate": _gate, "promote": _promote,
+    "collect": _collect, "curate": _curate, "train": _train, "exam": examine, "gate": _gate, "promote": _promote,
 }  # fmt: skip
 
 
@@ -359,7 +235,3 @@ def _num_lines(path: Path) -> int:
         return 0
     with path.open(encoding="utf-8") as lines:
         return sum(1 for line in lines if line.strip())
-
-
-def _ref(artifact: Artifact) -> str:
-    return f"{artifact.kind}/{artifact.ref}"

@@ -22,6 +22,9 @@ MIN_HELD_OUT = 8
 NOT_READ = (
     "may_carry",
     "main_share",
+    "falls_from",
+    "num_in_doubt",
+    "sure",
     "alpha",
     "rise",
     "min_voters",

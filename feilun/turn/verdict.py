@@ -13,7 +13,10 @@ Answers = Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskVerdict:
-    """One task: both means, the paired difference (None where nothing could be paired), and why it passes or not."""
+    """One task: both means, the paired difference (None where nothing could be paired), and why it passes or not.
+
+    best: the model before the champion that did better, where there is one, and the candidate's difference from it.
+    """
 
     passed: bool
     why: str
@@ -21,11 +24,14 @@ class TaskVerdict:
     champion: float | None = None
     candidate: float | None = None
     difference: Interval | None = None
+    best: str = ""
+    from_best: Interval | None = None
 
     def to_json(self) -> dict[str, Any]:
+        from_best = {"best": self.best, "from_best": self.from_best.to_json()} if self.from_best is not None else {}
         return {
             "passed": self.passed, "why": self.why, "n": self.n, "champion": self.champion, "candidate": self.candidate,
-            "difference": self.difference.to_json() if self.difference is not None else None,
+            "difference": self.difference.to_json() if self.difference is not None else None, **from_best,
         }  # fmt: skip
 
 

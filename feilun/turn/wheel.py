@@ -18,6 +18,7 @@ from feilun.feedback.owner import TAUGHT, is_owner_turn
 from feilun.store import Store, TurnRow, TurnState
 from feilun.turn.account import leave_account
 from feilun.turn.gate import rule
+from feilun.turn.line import line_of
 from feilun.turn.owner import nothing_new
 from feilun.turn.rolling import under_way
 from feilun.turn.steps import BAD_INPUT, NOTE, STEPS
@@ -177,10 +178,11 @@ def _plan(store: Store, settings: TurnSettings, start: str = "") -> dict[str, An
     owners = settings.rise_task == TAUGHT
     if not settings.prefer.replay and (settings.prefer.replay_share or not owners):
         raise UserError("a turn repeats the examples that made the first model; name their lessons: --set prefer.replay=REF")
+    model = start or champion.model
     return {
         "name": f"turn-{len(store.turns()) + 1}", "steps": list(STEPS), "settings": resolved(settings),
-        "champion": {"model": start or champion.model, "epoch": champion.epoch},
-        "gate": taught_rule(settings) if owners else rule(settings),
+        "champion": {"model": model, "epoch": champion.epoch}, "gate": taught_rule(settings) if owners else rule(settings),
+        **({} if owners else {"line": line_of(store, model)}),
     }  # fmt: skip
 
 
