@@ -4,6 +4,7 @@ import pytest
 from turn_house import FIRST, SETTINGS, drill, home, say, turn_of
 
 from feilun.artifacts import find, read_json
+from feilun.feedback.account import account_of
 from feilun.store import Store
 from feilun.turn import promote, receipt_faults
 from feilun.turn.line import line_of
@@ -39,6 +40,9 @@ def test_what_is_lost_little_by_little_is_refused_by_the_best_before(home):
     assert [name for name, task in told["tasks"].items() if not task["passed"]] == ["copying"]
     with Store.open(home) as store:
         assert receipt_faults(home, store) == []
+        turn = store.turn(second.turn)
+    assert f"; against {first.champion}, the best before it: -6.0% (" in account_of(home, turn, "en")
+    assert f"；与此前最好的 {first.champion} 相比：-6.0%（" in account_of(home, turn, "zh")
 
 
 def test_what_is_promoted_by_hand_begins_a_line(home):

@@ -25,6 +25,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "dropped": "Not learnt from: {dropped}.", "nothing": "Nothing was learnt: the turn ended before that.",
         "figures": "What got better and what got worse", "row": "- {task}: {before} → {after} ({low} to {high}, n = {n}){verdict}",
         "bare": "- {task}: {why}", "fell": ", not good enough", "better": ", better", "worse": ", worse", "unsure": ", no sure difference",
+        "best": "; against {best}, the best before it: {mean} ({low} to {high})",
         "taught": "Of {total} corrections that were asked, {kept} are answered as taught.",
         "why": "Why", "models": "Compared: {champion} with {candidate}.", "unknown": "nothing was compared",
     },
@@ -37,6 +38,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "figures": "哪里变好了，哪里变差了", "row": "- {task}：{before} → {after}（{low} 到 {high}，n = {n}）{verdict}",
         "bare": "- {task}：{why}", "fell": "，不够好",
         "better": "，变好了", "worse": "，变差了", "unsure": "，看不出差别",
+        "best": "；与此前最好的 {best} 相比：{mean}（{low} 到 {high}）",
         "taught": "问到的 {total} 条纠正中，{kept} 条已按教的回答。",
         "why": "原因", "models": "相比较的：{champion} 与 {candidate}。", "unknown": "没有比较过什么",
     },
@@ -120,4 +122,7 @@ def _figures(receipt: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[s
         verdict = words[sign] + ("" if found["passed"] else words["fell"])
         shares = {"before": f"{found['champion']:.1%}", "after": f"{found['candidate']:.1%}"}
         bounds = {"low": f"{difference['low']:+.1%}", "high": f"{difference['high']:+.1%}"}
-        yield words["row"].format(task=task, n=found["n"], verdict=verdict, **shares, **bounds)
+        row = words["row"].format(task=task, n=found["n"], verdict=verdict, **shares, **bounds)
+        if from_best := found.get("from_best"):
+            row += words["best"].format(best=found["best"], **{name: f"{from_best[name]:+.1%}" for name in ("mean", "low", "high")})
+        yield row

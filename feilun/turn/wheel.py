@@ -284,6 +284,8 @@ def _planned(store: Store, settings: TurnSettings) -> TurnResult:
 
 def _wanted(gate: dict[str, Any]) -> str:
     if gate["must_rise"] != TAUGHT:
-        return f"{gate['must_rise']} must rise; no other task may fall by more than {gate['max_fall']:g}"
+        falls = f"no other task may fall by more than {gate['max_fall']:g}, from the champion or from the best before it"
+        risers = f"{gate['must_rise']} or another task" if gate.get("may_carry") else gate["must_rise"]
+        return f"{risers} must rise; {falls}"
     asked = f"no exam task may fall by more than {gate['max_fall']:g}" if gate["exam_tasks"] else "no exam is asked"
     return f"{gate['min_taught']:.0%} of your corrections that are not known must be learnt; {asked}"
