@@ -1,9 +1,9 @@
 """`python -m benchmarks.drill HOME...`: is every next model better for the people who never teach, and does no exam pay for it?
 
 Each HOME (of a finished demo, one a seed) is copied and the copy goes on to --turns turns. Then, for each seed and over all: what
-held-out people accept of each generation; the lift for 1,000 events; how far each exam fell on questions that no gate has seen, from
-champion to champion and from the first to the last, against the gate's margin; and CPU-seconds. The exit status is 0 if in every seed
-no exam is down by more than the margin and acceptance rose from the first to the last with its interval above 0.
+held-out people accept of each generation; the lift for 1,000 events; how far each exam fell on --questions questions that no gate
+has seen, from champion to champion and from the first to the last, against the gate's margin; and CPU-seconds. The exit status is 0
+if in every seed no exam is down by more than the margin and acceptance rose from the first to the last with its interval above 0.
 With --keep DIR the copies stay, and a killed drill goes on with them.
 """
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +23,9 @@ from feilun.artifacts import read_json
 from feilun.config import TurnSettings, load_recipe
 from feilun.demo.report import REPORTS, acknowledged, champion_row, machine
 from feilun.demo.ring import acceptance_file
-from feilun.demo.stages import exam_of
 from feilun.demo.state import DemoState, read_state
 from feilun.exam.compare import compare
+from feilun.exam.run import run_exam
 from feilun.stats import Interval, mean_interval, paired_difference
 from feilun.turn.gate import within_margin
 from feilun.types import UserError
@@ -68,10 +69,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("homes", type=Path, nargs="+", metavar="HOME")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument(
+        "--questions", type=int, default=1000, help="of each exam; with fewer, chance alone exceeds the margin now and then"
+    )
     parser.add_argument("--keep", type=Path, help="keep the copies in this folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seeds = {home.name: drill(home, (options.keep or Path(folder)) / f"{home.name}-drill", options.turns) for home in options.homes}
+        copies = {home.name: (home, (options.keep or Path(folder)) / f"{home.name}-drill") for home in options.homes}
+        seeds = {name: drill(*homes, options.turns, options.questions) for name, homes in copies.items()}
     together = over_seeds(seeds)
     if len(seeds) > 1:
         say_together(together)
@@ -83,14 +88,14 @@ def main() -> int:
     return 0 if passed else 1
 
 
-def drill(source: Path, home: Path, turns: int) -> Seed:
+def drill(source: Path, home: Path, turns: int, questions: int) -> Seed:
     """Copy the home, turn its ring until it has turned so often, and read what came of it."""
     if not (source / REPORTS[0]).exists():
         raise UserError(f"{source} holds no finished demo (there is no {REPORTS[0]}); finish it with `feilun demo --no-serve`")
     if not home.exists():
         copy_home(source, home)
     go_on(home, turns)
-    seed = read_seed(home)
+    seed = read_seed(home, questions)
     say(source.name, seed)
     return seed
 
@@ -107,17 +112,15 @@ def go_on(home: Path, turns: int) -> None:
 # reading
 
 
-def read_seed(home: Path) -> Seed:
+def read_seed(home: Path, questions: int) -> Seed:
     state, rows = read_state(home), read_json(home / REPORTS[0])["generations"]
     recipe = load_recipe(state.told["recipe"])
     generations = [read_generation(state, row, number) for number, row in enumerate(rows)]
     champions = [generation_of(generations, champion_row(rows[: number + 1])["name"]) for number in range(len(rows))]
 
     def changes(before: str, after: str) -> Mapping[str, Interval]:
-        first, second = (exam_of(home, model, recipe.exam) for model in (before, after))
-        assert first is not None
-        assert second is not None
-        return compare(first, second)
+        settings = replace(recipe.exam, num_samples=questions)
+        return compare(*(run_exam(home, model, split="final", settings=settings) for model in (before, after)))
 
     return judge(generations, champions, changes, recipe.turn)
 
