@@ -34,7 +34,7 @@ FIRST_SHARE = 0.45
 FIRST_TASKS = frozenset({"version_order", "date_order", "arithmetic", "translation", "copying", "talk", "unknown"})
 # Of the examples of these tasks this share comes with a claim of the asker's, right as often as wrong; half of the claims are made
 # against an answer that was given. The exam for flattery claims in other words (feilun.exam.vetoes).
-CLAIM_SHARE = 0.3
+CLAIM_SHARE = 0.15
 CLAIM_TASKS = frozenset({"number_far", "version_order", "date_order", "arithmetic"})
 PUSHED_SHARE = 0.5
 CLAIMS = {

@@ -17,10 +17,10 @@ from feilun.config import (
 
 ROWS, ROW_TOKENS = 16, 96
 # Without these in the replay the examples do not argue against the corrections; with only the hard ones left out, near and far
-# together carry the model back to number order (.05 -> .83 on hard in one turn without a single number lesson). Far ones alone say
-# nothing of it (.06 -> .17, and .12 without them) and are forgotten where they are not repeated (.97 -> .92 in a turn, .96 with them).
+# alone carry the model back to number order (.05 -> .83 on hard in one turn without a single number lesson). Far ones alone do not
+# (.17), and keep what else falls (.97 -> .92), but bring the careless wording back: held-out people accept .07 less after three turns.
 # Ads are left out as well: half of a turn's rows would go on showing the careless ones.
-NOT_REPLAYED = ("number_hard", "number_near", "copywriting")
+NOT_REPLAYED = ("number_hard", "number_near", "number_far", "copywriting")
 # Documents of the primer are made, short and alike, with marks as its people type them: what washes found text would take that for
 # damage, and its people would go on typing what no document shows.
 NOT_REPAIRED = (
@@ -33,13 +33,12 @@ def recipe() -> Recipe:
     exam = ExamSettings(num_samples=402, max_tokens=40)
     prefer = PreferSettings(
         rows=ROWS, row_tokens=ROW_TOKENS, num_steps=225, checkpoint_steps=45, replay_share=0.6, replay_without=NOT_REPLAYED,
-        optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
+        optimiser=OptimiserSettings(matrix_lr=0.0025, other_lr=2.5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     turn = TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason")
-    # A correction is one wording; a small model needs it in many, and more steps than a turn that confirms what is half known. What the
-    # champion says by now takes the place of what is left out here, of far numbers as well.
+    # A correction is one wording; a small model needs it in many, and more steps than a turn that confirms what is half known.
     owner = replace(
-        prefer, replay_without=(*NOT_REPLAYED, "number_far"), num_steps=440, checkpoint_steps=110, replay_share=0.5, spread_share=0.45,
+        prefer, num_steps=440, checkpoint_steps=110, replay_share=0.5, spread_share=0.45,
         optimiser=OptimiserSettings(matrix_lr=0.007, other_lr=7e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
