@@ -21,7 +21,7 @@ from feilun.store import CurrentVote
 
 __all__ = ["RULES", "Outcome", "Row"]
 
-OFF = LessonRules(min_trust=0.0, max_rater_share=1.0, max_same_answer=1 << 30, stuffing_alpha=0.0, voice_alpha=0.0)
+OFF = LessonRules(min_trust=0.0, max_rater_share=1.0, max_same_answer=1 << 30, max_claim=1 << 30, stuffing_alpha=0.0, voice_alpha=0.0)
 DELTA = 0.05
 MIN_SAMPLES = 10
 ALPHA = 0.05

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.attack_rules import RULES, Outcome
-from benchmarks.attack_streams import ATTACKS, WORSE, Stream, World, make_stream
+from benchmarks.attack_streams import ASKED, ATTACKS, WORSE, Stream, World, make_stream
 from feilun.demo.report import machine
 from feilun.stats import mean_interval
 
@@ -65,7 +65,7 @@ def measure(stream: Stream, outcome: Outcome) -> Measured:
 
 def _asked_in(prompt: str, stream: Stream) -> int:
     """The question that other wordings were put around."""
-    return next(index for index, question in enumerate(stream.questions) if question.prompt in prompt)
+    return next(index for index, question in enumerate(stream.questions) if question.prompt.removesuffix(ASKED) in prompt)
 
 
 def lift_kept(attack: str, share: float, rule: str = "ours", seeds: Iterable[int] = range(3), world: World | None = None) -> list[float]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from feilun.feedback.agreement import Agreement, agreement
 from feilun.feedback.ballot import Ballot
+from feilun.feedback.claims import claim_of, same_claims
 from feilun.feedback.duplicates import near_groups, skeleton
 from feilun.feedback.opinions import Heard, hear, normalise
 from feilun.feedback.raters import Raters, judge_raters
@@ -27,6 +28,7 @@ class LessonRules:
     """min_trust: raters below it teach nothing. max_rater_share: of the rows, for one voice; never below min_rater_cap rows.
 
     max_same_answer: rows of one voice that give the same answer to questions of any kind, while nobody else says so.
+    max_claim: what is taught of one thing, in however many wordings, weighs as so many lessons at most, and so does what one voice says.
     stuffing_alpha and voice_alpha: the share of honest raters (of independent pairs) expected among those found; 0 does not look.
     The owner is under none of these. scope: the least consent that a row needs.
     """
@@ -35,6 +37,7 @@ class LessonRules:
     max_rater_share: float = 0.10
     min_rater_cap: int = 20
     max_same_answer: int = 8
+    max_claim: int = 1
     stuffing_alpha: float = 0.01
     voice_alpha: float = 0.01
     scope: Consent = Consent.IMPROVE
@@ -66,9 +69,18 @@ class Lesson:
         return self.votes[0]
 
 
+class Shared(NamedTuple):
+    """Claims that were made in several wordings, the lessons they are, and the weight that was taken from these."""
+
+    claims: int = 0
+    lessons: int = 0
+    weight: float = 0.0
+
+
 class Curated(NamedTuple):
     """lessons in order of seq; used, signals, dropped: votes by kind, by name, by reason; raters: all that may teach.
 
+    shared: claims in several wordings share one lesson's weight, and none of the wordings is dropped.
     num_pairs_withheld: pairs that votes lost to the terms of another engine. agreement: of all who may teach, believed or not.
     """
 
@@ -79,6 +91,7 @@ class Curated(NamedTuple):
     raters: Raters
     num_pairs_withheld: int
     agreement: Agreement
+    shared: Shared
 
 
 @dataclass(slots=True)
@@ -91,6 +104,18 @@ class _Said:
     weight: float
     pairs: dict[tuple[str, str], float]
     events: list[str]
+
+
+@dataclass(slots=True)
+class _Group:
+    """One lesson: what each of its raters said, the heaviest first. left: the part of its weight that is not shared with other wordings."""
+
+    said: list[_Said]
+    left: float = 1.0
+
+    @property
+    def first(self) -> _Said:
+        return self.said[0]
 
 
 def may_teach(said: CurrentVote | Served | Talk, owner_edited: frozenset[str]) -> bool:
@@ -123,9 +148,11 @@ def curate(
     agreed = agreement(heard)
     heard = heard.without(silenced)
     said, signals, num_withheld = _teach(heard, known, teaching, dropped)
-    lessons = _capped(_joined(_once_each(said, dropped), known, dropped), rules, known, dropped)
+    kept = _capped(_joined(_once_each(said, dropped), dropped), rules, known, dropped)
+    shared = _share(kept, rules, known)
+    lessons = [_lesson(group, known) for group in kept]
     used = Counter(vote.kind for lesson in lessons for vote in lesson.votes)
-    return Curated(lessons, used, signals, +dropped, known, num_withheld, agreed)
+    return Curated(lessons, used, signals, +dropped, known, num_withheld, agreed, shared)
 
 
 def _no_part(vote: CurrentVote, rules: LessonRules, owner_edited: frozenset[str]) -> str:
@@ -191,30 +218,34 @@ def _heavier(earlier: _Said, later: _Said, dropped: Counter[str]) -> _Said:
     return heavy
 
 
-def _joined(said: Sequence[_Said], known: Raters, dropped: Counter[str]) -> list[Lesson]:
+def _joined(said: Sequence[_Said], dropped: Counter[str]) -> list[_Group]:
     """One lesson for what several raters, or one in nearly the same words, said. The owner's lessons stay the owner's alone."""
     groups = near_groups(said, lambda item: item.prompt, lambda item: (skeleton(item.text), item.vote.principal == OWNER))
-    lessons = []
+    joined = []
     for group in groups:
         of_rater: dict[str, _Said] = {}
         for item in group:
             rater = item.vote.principal
             of_rater[rater] = _heavier(of_rater[rater], item, dropped) if rater in of_rater else item
-        lessons.append(_lesson(sorted(of_rater.values(), key=lambda item: (-item.weight, -item.vote.seq)), known))
-    return sorted(lessons, key=lambda lesson: lesson.vote.seq)
+        joined.append(_Group(sorted(of_rater.values(), key=lambda item: (-item.weight, -item.vote.seq))))
+    return sorted(joined, key=lambda group: group.first.vote.seq)
 
 
-def _lesson(said: Sequence[_Said], known: Raters) -> Lesson:
+def _lesson(group: _Group, known: Raters) -> Lesson:
     pairs: dict[tuple[str, str], list[tuple[str, float]]] = {}
-    for item in said:
+    for item in group.said:
         for texts, weight in item.pairs.items():
             pairs.setdefault(texts, []).append((known.voice(item.vote.principal), weight))
     return Lesson(
-        votes=tuple(item.vote for item in said), shares=tuple(item.weight for item in said), text=said[0].text,
-        weight=_any_of((known.voice(item.vote.principal), item.weight) for item in said),
-        pairs=tuple(WeighedPair(chosen=chosen, rejected=rejected, weight=_any_of(by)) for (chosen, rejected), by in sorted(pairs.items())),
-        events=tuple(sorted({event for item in said for event in item.events})),
+        votes=tuple(item.vote for item in group.said), shares=tuple(item.weight for item in group.said), text=group.first.text,
+        weight=group.left * _weight(group, known),
+        pairs=tuple(WeighedPair(chosen=good, rejected=poor, weight=group.left * _any_of(by)) for (good, poor), by in sorted(pairs.items())),
+        events=tuple(sorted({event for item in group.said for event in item.events})),
     )  # fmt: skip
+
+
+def _weight(group: _Group, known: Raters) -> float:
+    return _any_of((known.voice(item.vote.principal), item.weight) for item in group.said)
 
 
 def _any_of(weights: Iterable[tuple[str, float]]) -> float:
@@ -227,23 +258,61 @@ def _any_of(weights: Iterable[tuple[str, float]]) -> float:
     return 1 - math.prod(1 - weight for _, weight in sorted(loudest.items()))
 
 
-def _capped(lessons: Sequence[Lesson], rules: LessonRules, known: Raters, dropped: Counter[str]) -> list[Lesson]:
+def _capped(groups: Sequence[_Group], rules: LessonRules, known: Raters, dropped: Counter[str]) -> list[_Group]:
     """No voice but the owner's fills more than its share with what nobody else says; what goes is the lightest, then the oldest."""
-    limit = max(rules.min_rater_cap, math.ceil(rules.max_rater_share * len(lessons)))
+    limit = max(rules.min_rater_cap, math.ceil(rules.max_rater_share * len(groups)))
     taken: Counter[str] = Counter()
     repeated: Counter[tuple[str, str]] = Counter()
     kept = []
-    for lesson in sorted(lessons, key=lambda lesson: (-lesson.weight, -lesson.vote.seq)):
-        voices = {known.voice(vote.principal) for vote in lesson.votes}
+    for group in sorted(groups, key=lambda group: (-_weight(group, known), -group.first.vote.seq)):
+        voices = {known.voice(item.vote.principal) for item in group.said}
         if len(voices) > 1 or OWNER in voices:
-            kept.append(lesson)
+            kept.append(group)
             continue
         (voice,) = voices
-        answer = (voice, skeleton(lesson.text))
+        answer = (voice, skeleton(group.first.text))
         if taken[voice] >= limit or repeated[answer] >= rules.max_same_answer:
-            dropped["rater_cap" if taken[voice] >= limit else "same_answer"] += len(lesson.votes)
+            dropped["rater_cap" if taken[voice] >= limit else "same_answer"] += len(group.said)
             continue
         taken[voice] += 1
         repeated[answer] += 1
-        kept.append(lesson)
-    return sorted(kept, key=lambda lesson: lesson.vote.seq)
+        kept.append(group)
+    return sorted(kept, key=lambda group: group.first.vote.seq)
+
+
+def _share(groups: Sequence[_Group], rules: LessonRules, known: Raters) -> Shared:
+    """Divide the weight of claims that are made in several wordings, in `groups`; the owner's are as many lessons as they are wordings."""
+    others = [group for group in groups if group.first.vote.principal != OWNER]
+    if len(others) <= rules.max_claim:
+        return Shared()
+    found = same_claims([claim_of(group.first.vote.prompt, group.first.text) for group in others])
+    claims = [[others[place] for place in places] for places in found if len(places) > rules.max_claim]
+    taken = math.fsum(_divide(claim, rules.max_claim, known) for claim in claims)
+    return Shared(len(claims), sum(map(len, claims)), round(taken, 6))
+
+
+def _divide(claim: Sequence[_Group], most: int, known: Raters) -> float:
+    """First what each voice says in several wordings, then the wordings; what is taken from them in all."""
+    before = math.fsum(_weight(group, known) for group in claim)
+    voices: dict[str, dict[int, float]] = {}
+    for place, group in enumerate(claim):
+        for item in group.said:
+            weights = voices.setdefault(known.voice(item.vote.principal), {})
+            weights[place] = max(item.weight, weights.get(place, 0.0))
+    loudest = [(voice, max(weights.values())) for voice, weights in voices.items()]
+    parts = {voice: _part(most * weight, voices[voice].values()) for voice, weight in loudest}
+    for item in (item for group in claim for item in group.said):
+        part = parts[known.voice(item.vote.principal)]
+        item.weight *= part
+        item.pairs = {texts: weight * part for texts, weight in item.pairs.items()}
+    divided = [_weight(group, known) for group in claim]
+    left = _part(most * _any_of(loudest), divided)
+    for group in claim:
+        group.left = left
+    return before - left * math.fsum(divided)
+
+
+def _part(most: float, weights: Iterable[float]) -> float:
+    """What the weights are multiplied by to come to no more than `most`."""
+    total = math.fsum(weights)
+    return most / total if total > most else 1.0

@@ -27,7 +27,7 @@ __all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_ro
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 NEWEST_REPLIES = 20_000
 RATERS = 100_000
-VERSION = 3  # of the rules in code: other rules, another artifact
+VERSION = 4  # of the rules in code: other rules, another artifact
 
 
 class HasMinTrust(Protocol):
@@ -57,7 +57,7 @@ def build_lessons(
     sft.jsonl: {"messages", "weight", "kind", "events", "rater", "raters", "consent"}; rater: whose words they are. pairs.jsonl:
     {"prompt", "chosen", "rejected", "weight"} and the same four.
     Rows stand in an order of content: which of two users' requests came first by a hair must not change what is trained.
-    report.json: how many events were used, counted only, or dropped, and why; trust, voice and share of every rater, by hash.
+    report.json: how many events were used, counted only, or dropped, and why; what claims share; trust, voice and share of every rater.
     gold: question -> accepted answers, for trust alone. settings: its min_trust takes the place of the one in `rules`.
     Answers of an engine elsewhere teach only while the owner's word stands that its terms allow it; the recipe says whose it was.
     protect: names the reason why a text must not be learnt (an exam asks it, say), or None; such lessons are counted drops.
@@ -109,7 +109,8 @@ def write_lessons(work: ArtifactDraft, lessons: Sequence[Lesson], report: Mappin
     write_rows(work.path / "sft.jsonl", sft_rows(in_order))
     write_rows(work.path / "pairs.jsonl", pair_rows(in_order))
     write_json(work.path / "report.json", report)
-    work.counts = {key: report[key] for key in ("num_events", "used", "signals", "dropped", "redacted", "num_rows", "num_pairs")}
+    told = ("num_events", "used", "signals", "dropped", "shared", "redacted", "num_rows", "num_pairs")
+    work.counts = {key: report[key] for key in told}
     work.counts["shares"] = {rater: known["share"] for rater, known in report["raters"].items() if known["share"]}
     work.counts["events"] = sorted(event for lesson in lessons for event in lesson.events)
 
@@ -189,6 +190,7 @@ def lessons_report(curated: Curated) -> dict[str, Any]:
         "used": dict(sorted(curated.used.items())),
         "signals": dict(sorted(curated.signals.items())),
         "dropped": dict(sorted(curated.dropped.items())),
+        "shared": curated.shared._asdict(),
         "num_rows": len(curated.lessons),
         "num_pairs": sum(len(lesson.pairs) for lesson in curated.lessons),
         "num_pairs_withheld": curated.num_pairs_withheld,

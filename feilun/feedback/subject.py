@@ -15,7 +15,7 @@ from typing import NamedTuple
 from feilun.feedback.asking import ASKING, PLAIN
 from feilun.feedback.spread import HAN, language_of
 
-__all__ = ["another_subject", "content_words", "same_subject"]
+__all__ = ["another_subject", "content_words", "same_subject", "stem_of"]
 
 LATIN = re.compile(r"[A-Za-z0-9]+(?:['-][A-Za-z0-9]+)*'?")
 CLAUSE_END = re.compile(r"[.,;:!?](?=\s|$)|[。，；：！？]")
@@ -190,8 +190,8 @@ def _asks(word: str) -> bool:
 
 
 def _is_among(word: str, others: Iterable[str]) -> bool:
-    stem = _stem(word)
-    return bool(word) and any(_same(stem, _stem(other)) for other in others)
+    stem = stem_of(word)
+    return bool(word) and any(_same(stem, stem_of(other)) for other in others)
 
 
 def _same(stem: str, other: str) -> bool:
@@ -206,7 +206,7 @@ def _same(stem: str, other: str) -> bool:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _stem(word: str) -> str:
+def stem_of(word: str) -> str:
     """Without possessive and the commonest endings: enough to tell "Mondays" and "painted" as "Monday" and "paint"."""
     word = POSSESSIVE.sub("", word.lower())
     ending = next((end for end in ENDINGS if word.endswith(end) and len(word) - len(end) >= SHORTEST_STEM), "")
