@@ -4,7 +4,8 @@ The proxy for a model's quality, for every question: it answers right with the p
 lessons; a lesson's weight is added on the side that it is on: (PRIOR p + right) / (PRIOR + right + wrong). The lift is the mean gain
 over all questions. `lift_kept` is the lift under attack against the lift of the same rule on the same honest people with nobody bad
 among them, who are replaced by bad raters and so are missed: 1 - share is what is left where every bad rater is simply removed.
-Rows of the minority's view count for neither side. Detection: of the raters that a rule names, and of the bad ones.
+Rows of the minority's view count for neither side. `target` is the gain on the one question that a false fact is about: the lift of
+all hides what one lie does. Detection: of the raters that a rule names, and of the bad ones.
 """
 
 import argparse
@@ -121,10 +122,10 @@ def _interval(values: Sequence[float]) -> list[float]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    kept, wrong = (" ".join(f"{value:6.3f}" for value in row[key]) for key in ("lift_kept", "wrong_share"))
+    kept, wrong, target = (" ".join(f"{value:6.3f}" for value in row[key]) for key in ("lift_kept", "wrong_share", "target"))
     found = f"precision {row['precision']} recall {row['recall']} false {row['false_flags']}/{row['honest']}"
     flipped = f"flipped {row['flipped']}/{row['seeds']}"
-    return f"{row['attack']:14} {row['share']:4.0%} {row['rule']:12} kept {kept:20} wrong {wrong:20} {found} {flipped}"
+    return f"{row['attack']:14} {row['share']:4.0%} {row['rule']:12} kept {kept:20} wrong {wrong:20} target {target:20} {found} {flipped}"
 
 
 def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
