@@ -62,9 +62,8 @@ def spread_lessons(home: Path, lessons: str, champion: str, settings: TurnSettin
     replay = find(home, settings.prefer.replay, "lessons") if settings.prefer.replay else None
     corrections = owner_edits(source)
     rejected = {row["rejected"] for row in read_rows(source.path / "pairs.jsonl") if row["rater"] == rater_hash(OWNER)}
-    earlier = [
-        Earlier(_question(row), _answer(row), row.get("task", "")) for row in (read_rows(replay.path / "sft.jsonl") if replay else ())
-    ]
+    shown = read_rows(replay.path / "sft.jsonl") if replay else []
+    earlier = [Earlier(_question(row), _answer(row), row.get("task", "")) for row in shown if not _objected(row)]
     if chat is None:
         with chat_with(find(home, champion, "models").path, settings.exam) as opened:
             spread = _spread(corrections, rejected, earlier, opened, settings)
@@ -192,6 +191,12 @@ def _unlearn(corrections: Sequence[Mapping[str, Any]], rejected: set[str], earli
     keys = {spreader.key(_question(row)).lower() for row in corrections if can_be_spread(_question(row))}
     against = (example.question for example in earlier if example.answer in rejected)
     return sorted({question for question in against if not keys.isdisjoint(word.text.lower() for word in split_words(question))})
+
+
+def _objected(row: Mapping[str, Any]) -> bool:
+    """Whether the last question is an objection, under which an answer stayed what it was: without that it asks nothing."""
+    answers = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
+    return len(answers) > 1 and answers[-1] == answers[-2]
 
 
 def _row(row: Mapping[str, Any], messages: Messages, kind: str) -> dict[str, Any]:
