@@ -12,7 +12,7 @@ from feilun.cli import main
 from feilun.feedback import LessonRules, curate
 from feilun.feedback.desk import DeskRules, desk_report
 from feilun.feedback.gold import gold_of
-from feilun.store import Conflict, FeedbackRequest, NotFound, Store
+from feilun.store import Conflict, FeedbackRequest, NotFound, Store, tasks
 from feilun.types import UserError
 
 RATERS = (ANN, BOB, CARL)
@@ -59,6 +59,29 @@ def test_two_at_once_are_not_given_more_than_is_wanted(store):
     open_desk(store, 1)
     assert store.assign_task("d", ANN, overlap=1) is not None
     assert store.assign_task("d", BOB, overlap=1) is None
+
+
+def test_who_was_shown_a_task_long_ago_and_spoke_of_another_does_not_count_for_it(store, monkeypatch):
+    open_desk(store, 1)
+    left_open = store.assign_task("d", ANN, overlap=1)
+    monkeypatch.setattr("feilun.store.tasks.LEASE_SECONDS", 0.0)
+    store.close_desk()
+    store.open_desk("e", {})
+    store.add_tasks("e", [task(asked(store, ANN, "q9"), "q9", "good", "poor")])
+    other = store.assign_task("e", ANN, overlap=1)
+    target, value = other.choice("left")
+    store.record_feedback(FeedbackRequest(principal=ANN, target_id=target, kind="choice", value=value))
+    assert store.assign_task("e", BOB, overlap=1) is None
+    assert store.assign_task("d", BOB, overlap=1).id == left_open.id
+    assert [store.count_labels(desk, ANN) for desk in ("d", "e")] == [0, 1]
+
+
+def test_an_offer_that_somebody_else_took_is_made_anew(store):
+    open_desk(store, 2)
+    offer = store._database.read(lambda c: tasks.choose(c, "d", BOB, 1, 0.0))
+    assert store.assign_task("d", ANN, overlap=1).id == offer.task
+    assert store._database.write(lambda c: tasks.show(c, offer, BOB)) is None
+    assert store.assign_task("d", BOB, overlap=1).id != offer.task
 
 
 def test_the_order_is_drawn_and_a_tie_names_the_first_shown(store):

@@ -59,7 +59,7 @@ def talk(store: Store, who: str, principal: str) -> str:
         store.record_feedback(FeedbackRequest(principal=principal, target_id=record.id, kind=kind, value=sentence(kind, who)))
     asked = [{"role": "user", "content": sentence("draft", who)}]
     written = [{**choice, "text": sentence("drafted", who)}]
-    store.save_draft(replace(record, id=f"draft-{who}", thread_id=f"draft-{who}", messages=asked, choices=written, params={}))
+    store.drafts.save(replace(record, id=f"draft-{who}", thread_id=f"draft-{who}", messages=asked, choices=written, params={}))
     return record.id
 
 
@@ -241,7 +241,7 @@ def test_an_answer_that_comes_after_its_question_was_erased_is_not_kept(home):
             started=5.0,
         )  # fmt: skip
         store.forget_thread(ANN, "t")
-        for write in (store.record_completion, store.save_draft):
+        for write in (store.record_completion, store.drafts.save):
             with pytest.raises(Conflict, match="erased while"):
                 write(late)
         store.record_completion(replace(late, thread_id="another"))

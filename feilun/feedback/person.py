@@ -36,7 +36,7 @@ def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
             "model": record.model, "messages": record.messages, "answers": record.choices, "params": record.params,
             "consent": str(record.consent), "started": record.started, "finished": record.finished,
         }  # fmt: skip
-    mine = [event for event in store.events() if event.principal == principal]
+    mine = store.events(principal=principal)
     for event in mine:
         yield {
             "type": "event", "id": event.id, "at": event.at, "principal": principal, "rater": rater_hash(principal),

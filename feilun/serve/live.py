@@ -74,7 +74,7 @@ class Live:
 
     async def start(self) -> None:
         """Store the question, then begin. Raises StoreError, and then nothing has begun."""
-        await self._write(self._state.store.save_draft, self.generation.to_record())
+        await self._write(self._state.store.drafts.save, self.generation.to_record())
         self.generation.start()
         self._drafting = asyncio.create_task(self._keep_draft())
 
@@ -87,7 +87,7 @@ class Live:
             except TimeoutError:
                 texts = [{"index": a.index, "text": a.text, "num_tokens": a.num_tokens} for a in self.generation.answers]
             try:
-                await self._write(self._state.store.renew_draft, self.id, texts)
+                await self._write(self._state.store.drafts.renew, self.id, texts)
             except StoreError as error:
                 log.warning("the draft of %s could not be renewed: %s", self.id, error)
 
@@ -239,7 +239,7 @@ async def watch_drafts(state: State) -> None:
     """Record what killed servers left half written, for ever. A draft that its server renews is left alone."""
     while True:
         try:
-            await asyncio.to_thread(state.store.adopt_drafts, time.time() - STALE_SECONDS, state.lives.ids)
+            await asyncio.to_thread(state.store.drafts.adopt, time.time() - STALE_SECONDS, state.lives.ids)
         except StoreError as error:
             log.warning("drafts could not be looked through: %s", error)
         await asyncio.sleep(DRAFT_SECONDS)

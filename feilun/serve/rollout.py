@@ -89,7 +89,7 @@ def told_rollout(store: Store) -> dict[str, Any] | None:
         name: getattr(row, name) for name in ("id", "candidate", "champion", "stage", "step", "share", "held", "since", "finished", "why")
     }
     crowds = {} if row.stage == "shadow" or row.finished is not None else store.crowds(row.id, row.stage, row.step)
-    withheld = sum(rollout == row.id for rollout in store.withheld_events().values())
+    withheld = len(store.withheld_events(row.id))
     return about | {
         "crowds": {arm: {"people": crowd.users, "answers": crowd.answers} for arm, crowd in crowds.items()},
         "mirrored": num_mirrored(store, row), "dropped": store.mirror_drops(row.id), "withheld": withheld,
@@ -97,7 +97,7 @@ def told_rollout(store: Store) -> dict[str, Any] | None:
 
 
 def num_mirrored(store: Store, row: RolloutRow) -> int:
-    return len(store.mirrors(row.id)) if row.stage == "shadow" else 0
+    return store.count_mirrors(row.id) if row.stage == "shadow" else 0
 
 
 def rollout_sentences(store: Store, entries: Sequence[Entry]) -> list[Mapping[str, Any]]:
@@ -114,5 +114,5 @@ def rollout_sentences(store: Store, entries: Sequence[Entry]) -> list[Mapping[st
     if row.finished is None:
         values |= {"n": num_mirrored(store, row), "users": int(row.plan["shadow"]["pairs"])}
         return [sentence(row.stage, "", values)]
-    withheld = sum(rollout == row.id for rollout in store.withheld_events().values())
+    withheld = len(store.withheld_events(row.id))
     return [sentence("taken_back", "", values | {"n": withheld})] if row.stage == "rolled_back" and withheld else []

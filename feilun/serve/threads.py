@@ -58,7 +58,7 @@ async def owned_live(state: State, principal: Principal, generation_id: str) -> 
     if live is not None and live.principal == principal.name:
         return live
     # Left by a killed server and not yet recorded: a moment later it will be.
-    if await asyncio.to_thread(state.store.draft_principal, generation_id) == principal.name:
+    if await asyncio.to_thread(state.store.drafts.principal_of, generation_id) == principal.name:
         raise ApiError(503, "this answer is being recovered; try again", code="not_yet_recorded", retry_after_seconds=1)
     return None
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from feilun.store.rows import Conflict, NotFound
 from feilun.store.schema import assignments, desks, tasks, vote_spans
 from feilun.store.tasks import Outcome, sides_of, standing
-from feilun.store.votes import stands_now
+from feilun.store.votes import plainly, stands_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,15 @@ def labels(connection: sa.Connection, desk: str) -> list[Label]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+def count_labels(connection: sa.Connection, desk: str, principal: str) -> int:
+    """How many judgements of this rater stand."""
+    view = vote_spans.c
+    said = view.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (view.kind == "choice") & (plainly(view.principal) == principal)
+    shown = assignments.join(tasks, tasks.c.id == assignments.c.task).join(vote_spans, said)
+    mine = sa.select(sa.func.count()).select_from(shown).where(assignments.c.principal == principal, tasks.c.desk == desk, stands_now())
+    return connection.execute(mine).scalar_one()
 
 
 def _outcome(row: Any) -> Outcome:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from feilun.store import completions
+from feilun.store.database import Database
 from feilun.store.graves import check_not_forgotten
 from feilun.store.rows import CompletionRecord
 from feilun.store.schema import drafts
@@ -15,6 +16,32 @@ from feilun.types import Consent, Decision
 
 COLUMNS = ("id", "principal", "end_user", "model", "thread_id")
 ABORT = "abort"
+
+
+class Drafts:
+    """Each write is committed when it returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, record: CompletionRecord) -> None:
+        """Keep an answer that is being written; `record_completion` of the same id ends it."""
+        self._database.write(lambda c: save(c, record))
+
+    def renew(self, draft_id: str, texts: Sequence[dict[str, Any]]) -> None:
+        """The answers as far as they have come: {"index", "text", "num_tokens"} each. A draft that has ended stays ended."""
+        self._database.write(lambda c: renew(c, draft_id, texts))
+
+    def principal_of(self, draft_id: str) -> str | None:
+        """Whose answer is being written under this id; None when there is no such draft."""
+        return self._database.read(lambda c: principal_of_draft(c, draft_id))
+
+    def adopt(self, before: float, but: Collection[str] = ()) -> list[str]:
+        """Record drafts that nobody renewed since `before` as completions with finish_reason "abort"; their ids."""
+        # Mostly there is none, and to find that out takes no lock.
+        if not self._database.read(lambda c: left(c, before, but)):
+            return []
+        return self._database.write(lambda c: adopt(c, before, but))
 
 
 def save(connection: sa.Connection, record: CompletionRecord) -> None:

@@ -16,7 +16,7 @@ from feilun.store.rows import Conflict, NotFound, StoreError
 from feilun.store.schema import completions, notes
 
 MODEL_PREFIX = "engine:"
-NOTE_PREFIX = "engine/"
+NOTE_PREFIX, AFTER_PREFIX = "engine/", "engine0"  # "0" follows "/": between the two stand all names
 ENGINE_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 
@@ -43,7 +43,8 @@ def engine_of(model: str) -> str | None:
 
 
 def listed(connection: sa.Connection) -> list[EngineRow]:
-    found = connection.execute(sa.select(notes.c.key, notes.c.value).where(notes.c.key.startswith(NOTE_PREFIX, autoescape=True))).all()
+    ours = (notes.c.key > NOTE_PREFIX) & (notes.c.key < AFTER_PREFIX)
+    found = connection.execute(sa.select(notes.c.key, notes.c.value).where(ours)).all()
     rows = (_row(key.removeprefix(NOTE_PREFIX), value) for key, value in found)
     return sorted((row for row in rows if row.removed is None), key=lambda row: (row.added, row.name))
 

@@ -1,6 +1,5 @@
 """What a canary has seen: who answered whom, and what spoke against an answer first."""
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -9,6 +8,8 @@ from feilun.store.rows import Arm, CompletionRecord
 from feilun.store.schema import choices, completions, events, exposures
 
 SIGNALS = ("complaint", "regenerate", "error", "slow")
+LOT = (exposures.c.who, exposures.c.step, exposures.c.arm, exposures.c.lot)
+Found = sa.Select[Any] | sa.CompoundSelect[Any]
 
 
 class Crowd(NamedTuple):
@@ -49,49 +50,39 @@ def crowds(connection: sa.Connection, rollout_id: str, phase: str, step: int) ->
 def first_harms(connection: sa.Connection, rollout_id: str, phase: str, slow_seconds: float | None) -> list[Harm]:
     """The first harm by each signal of each person whose lot a step of this phase drew, at that step; in no order."""
     about = (exposures.c.rollout_id == rollout_id) & (exposures.c.phase == phase) & (exposures.c.lot < 1)
-    lot = (exposures.c.who, exposures.c.step, exposures.c.arm, exposures.c.lot)
-    found = [Harm("error", *row) for row in connection.execute(sa.select(*lot, exposures.c.at).where(about, exposures.c.fault != ""))]
+    answers = sa.select(*LOT, exposures.c.at).where(about)
+    harms: dict[str, Found] = {"error": answers.where(exposures.c.fault != "")}
     if slow_seconds is not None:
-        slow = sa.select(*lot, exposures.c.at).where(about, exposures.c.seconds > slow_seconds)
-        found += [Harm("slow", *row) for row in connection.execute(slow)]
-    said = sa.select(events.c.kind, events.c.value, *lot, events.c.at).join(exposures, exposures.c.completion_id == events.c.target_id)
-    for kind, value, who, step, arm, chance, at in connection.execute(
-        said.where(about, events.c.kind.in_(("thumb", "report", "implicit")))
-    ):
-        if signal := _speaks_against(kind, value):
-            found.append(Harm(signal, who, step, arm, chance, at))
-    found += _asked_again(connection, about)
-    return _first_of_each(found)
+        harms["slow"] = answers.where(exposures.c.seconds > slow_seconds)
+    said = sa.select(*LOT, events.c.at).join(events, exposures.c.completion_id == events.c.target_id).where(about)
+    harms["complaint"] = said.where(_complains())
+    harms["regenerate"] = sa.union_all(said.where(_asks_again()), _asked_again(about))
+    return [Harm(signal, *row) for signal, found in harms.items() for row in connection.execute(_first_of_each(found))]
 
 
-def _speaks_against(kind: str, value: Any) -> str:
-    if kind == "implicit":
-        return "regenerate" if isinstance(value, dict) and value.get("name") == "regenerate" else ""
-    return "complaint" if value is not None and (kind == "report" or value == -1) else ""
+def _complains() -> sa.ColumnElement[bool]:
+    value = sa.type_coerce(events.c.value, sa.Text)
+    return ((events.c.kind == "report") & (value != "null")) | ((events.c.kind == "thumb") & (value == "-1"))
 
 
-def _asked_again(connection: sa.Connection, about: sa.ColumnElement[bool]) -> list[Harm]:
+def _asks_again() -> sa.ColumnElement[bool]:
+    return sa.and_(events.c.kind == "implicit", events.c.value["name"].as_string() == "regenerate")
+
+
+def _asked_again(about: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Answers beside which another one was asked for: siblings by different calls, of which the first was not good enough."""
-    joined = exposures.join(completions, completions.c.id == exposures.c.completion_id)
-    asked = (about, completions.c.erased == 0)
-    repeated = sa.select(completions.c.parent).select_from(joined).where(*asked).group_by(completions.c.parent).having(sa.func.count() > 1)
-    columns = (completions.c.parent, exposures.c.who, exposures.c.step, exposures.c.arm, exposures.c.lot, exposures.c.at)
-    wanted = sa.select(*columns).select_from(joined).where(*asked, completions.c.parent.in_(repeated)).order_by(exposures.c.at)
-    first: dict[str, tuple[str, int, Arm, float]] = {}
-    again: dict[str, Harm] = {}
-    for parent, who, step, arm, lot, at in connection.execute(wanted):
-        if parent not in first:
-            first[parent] = (who, step, arm, lot)
-        elif parent not in again:
-            again[parent] = Harm("regenerate", *first[parent], at)
-    return list(again.values())
+    beside: dict[str, Any] = {"partition_by": completions.c.parent, "order_by": (exposures.c.at, exposures.c.completion_id)}
+    place, then = sa.func.row_number().over(**beside), sa.func.lead(exposures.c.at).over(**beside)
+    answer = (completions.c.id == exposures.c.completion_id) & (completions.c.erased == 0)
+    asked = sa.select(*LOT, then.label("at"), place.label("place")).join(completions, answer).where(about).subquery()
+    return sa.select(*(asked.c[column.name] for column in LOT), asked.c.at).where(asked.c.place == 1, asked.c.at.is_not(None))
 
 
-def _first_of_each(found: Iterable[Harm]) -> list[Harm]:
-    first: dict[tuple[str, str, int], Harm] = {}
-    for harm in sorted(found, key=lambda harm: harm.at):
-        first.setdefault((harm.signal, harm.who, harm.step), harm)
-    return list(first.values())
+def _first_of_each(found: Found) -> sa.Select[Any]:
+    """One row a person and step, who have one arm and one lot."""
+    all_of_them = found.subquery()
+    lot = [all_of_them.c[column.name] for column in LOT]
+    return sa.select(*lot, sa.func.min(all_of_them.c.at)).group_by(*lot)
 
 
 def seconds_of(connection: sa.Connection, model: str, limit: int) -> list[float]:

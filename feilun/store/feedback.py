@@ -205,7 +205,7 @@ def _lent(connection: sa.Connection, request: FeedbackRequest, answers: Mapping[
     whole = answers.get((request.target_id, WHOLE))
     if whole is None or whole.principal != DESK or request.kind != "choice":
         return frozenset()
-    return tasks.lent(connection, request.principal, [request.target_id])
+    return tasks.lent(connection, request.principal, whole.thread_id)
 
 
 def _own(request: FeedbackRequest, target: Target, answers: Mapping[Target, About], lent: frozenset[str] = frozenset()) -> About:
@@ -259,13 +259,15 @@ def _index(connection: sa.Connection, request: FeedbackRequest, about: About, ro
     search.add(connection, request.principal, [search.Passage(about.address, about.thread_id, request.value, row["at"], row["id"])])
 
 
-def last_seq(connection: sa.Connection) -> int:
-    return connection.execute(sa.select(sa.func.max(events_table.c.seq))).scalar() or 0
+def last_seq(connection: sa.Connection, principal: str | None) -> int:
+    mine = sa.true() if principal is None else events_table.c.principal == principal
+    return connection.execute(sa.select(sa.func.max(events_table.c.seq)).where(mine)).scalar() or 0
 
 
-def events(connection: sa.Connection, after_seq: int, limit: int | None) -> list[EventRow]:
+def events(connection: sa.Connection, after_seq: int, limit: int | None, principal: str | None) -> list[EventRow]:
     wanted = events_table.select().where(events_table.c.seq > after_seq).order_by(events_table.c.seq).limit(limit)
-    return [_row(found) for found in connection.execute(wanted)]
+    mine = wanted if principal is None else wanted.where(events_table.c.principal == principal)
+    return [_row(found) for found in connection.execute(mine)]
 
 
 def givers(connection: sa.Connection, upto_seq: int) -> list[Giver]:

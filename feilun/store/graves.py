@@ -20,7 +20,8 @@ def listed(connection: sa.Connection) -> list[Erasure]:
 
 def epoch(connection: sa.Connection) -> int:
     """How many erasures there were; another number means that something went."""
-    return connection.execute(sa.select(sa.func.count()).select_from(erasures)).scalar_one()
+    # No row is ever deleted, so the newest rowid is their number; to count them would be to read them, twice a second.
+    return connection.execute(sa.select(sa.func.max(sa.literal_column("rowid"))).select_from(erasures)).scalar() or 0
 
 
 def check_not_forgotten(connection: sa.Connection, principal: str, thread_id: str, started: float) -> None:

@@ -6,6 +6,7 @@ newest. Everything here is derived. An erasure empties the table in its own tran
 for, the log is read again. The result is always `votes.current` of the same moment, folded.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
@@ -13,9 +14,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from feilun.store import graves, votes
+from feilun.store.completions import nodes
 from feilun.store.folding import Folds, fold, in_order, merge, spread, without_seqs
 from feilun.store.rows import CurrentVote, Echoes, Sibling
-from feilun.store.schema import completions, events, kept_votes, messages
+from feilun.store.schema import completions, events, kept_votes
 from feilun.types import Consent
 
 CONSENTS = {str(consent): consent for consent in Consent}
@@ -108,14 +110,17 @@ def _fallen(connection: sa.Connection, after: int, upto_seq: int) -> list[int]:
 
 def _private_since(connection: sa.Connection) -> frozenset[str]:
     """Answers that may improve a model by themselves, to questions that hang under one whose other answer was only to serve."""
-    serve = str(Consent.SERVE)
-    asked = sa.select(completions.c.parent.label("address")).where(completions.c.consent == serve, completions.c.erased == 0)
-    if connection.execute(asked.limit(1)).first() is None:
-        return frozenset()
-    below = asked.cte("below", recursive=True)
-    below = below.union(sa.select(messages.c.address).join(below, messages.c.parent == below.c.address))
-    wanted = sa.select(completions.c.id).join(below, completions.c.parent == below.c.address)
-    return frozenset(connection.execute(wanted.where(completions.c.consent != serve, completions.c.erased == 0)).scalars())
+    # Made one here: told to do it, SQLite reads the whole table in the order of another index.
+    private = sa.select(completions.c.principal, completions.c.thread_id).where(votes.ONLY_TO_SERVE)
+    threads = {tuple(row) for row in connection.execute(private)}
+    named = sa.func.json_each(json.dumps(sorted(threads))).table_valued("value")
+    principal, thread_id = (sa.func.json_extract(named.c.value, f"$[{place}]") for place in (0, 1))
+    here = (completions.c.principal == principal) & (completions.c.thread_id == thread_id)
+    beside = sa.select(completions.c.id, completions.c.parent).select_from(named.join(completions, here))
+    rows = connection.execute(beside.where(completions.c.consent != str(Consent.SERVE), completions.c.erased == 0)).all()
+    tree = nodes(connection, [row.parent for row in rows])
+    asked = votes.asked_privately(connection, tree)
+    return frozenset(row.id for row in rows if votes.said_privately(row.parent, tree, asked))
 
 
 def _packed(upto_seq: int, folds: Folds, fallen: list[int]) -> Segment:

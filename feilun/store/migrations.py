@@ -138,6 +138,16 @@ DELETE FROM kept_votes;
 CREATE TABLE makings (name TEXT NOT NULL PRIMARY KEY, maker TEXT NOT NULL, body {json} NOT NULL)
 """
 
+# completions_principal gives a person's newest answers first, mirrors_rollout the oldest pairs; completions_private holds few rows, and
+# costs no other write anything.
+READS = """
+DROP INDEX mirrors_rollout;
+CREATE INDEX mirrors_rollout ON mirrors (rollout_id, at);
+DROP INDEX completions_principal;
+CREATE INDEX completions_principal ON completions (principal, finished);
+CREATE INDEX completions_private ON completions (parent) WHERE consent = 'serve' AND erased = 0
+"""
+
 
 def run_script(connection: sa.Connection, script: str) -> None:
     words = WORDS[connection.dialect.name]
@@ -184,7 +194,13 @@ def makings(connection: sa.Connection) -> None:
     run_script(connection, MAKINGS)
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (tables, views, chats, graves, receipts, kept, rollouts, desks, makings)
+def reads(connection: sa.Connection) -> None:
+    run_script(connection, READS)
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (
+    tables, views, chats, graves, receipts, kept, rollouts, desks, makings, reads,
+)  # fmt: skip
 
 
 def migrate(connection: sa.Connection, upto: int = len(MIGRATIONS)) -> int:

@@ -65,12 +65,18 @@ def drops(connection: sa.Connection, rollout_id: str) -> dict[str, int]:
     return {row.reason: row.num for row in rows}
 
 
+def count(connection: sa.Connection, rollout_id: str) -> int:
+    return connection.execute(sa.select(sa.func.count()).where(mirrors.c.rollout_id == rollout_id)).scalar_one()
+
+
 def listed(connection: sa.Connection, rollout_id: str) -> list[Mirror]:
     """Every pair, oldest first."""
-    judged: dict[str, list[str]] = {}
-    for row in connection.execute(judgements.select()):
+    mine, judged = mirrors.c.rollout_id == rollout_id, dict[str, list[str]]()
+    of_pair = judgements.c.completion_id == mirrors.c.completion_id
+    for row in connection.execute(sa.select(judgements).select_from(mirrors.join(judgements, of_pair)).where(mine)):
         judged.setdefault(row.completion_id, []).append(row.outcome)
-    rows = connection.execute(mirrors.select().where(mirrors.c.rollout_id == rollout_id).order_by(mirrors.c.at, mirrors.c.completion_id))
+    columns = [column for column in mirrors.c if column.name != "text"]
+    rows = connection.execute(sa.select(*columns).where(mine).order_by(mirrors.c.at, mirrors.c.completion_id))
     return [Mirror(r.completion_id, r.who, r.champion, r.candidate, r.at, _joined(judged.get(r.completion_id, []))) for r in rows]
 
 
@@ -88,13 +94,13 @@ def first_shown(completion_id: str, slot: int) -> Arm:
 
 def next_pair(connection: sa.Connection, rollout_id: str) -> BlindPair | None:
     """The oldest pair that nobody judged in the one order; once there is none, in the other order. What failed is judged by rules."""
-    done = {(row.completion_id, row.slot) for row in connection.execute(sa.select(judgements.c.completion_id, judgements.c.slot))}
-    rows = connection.execute(mirrors.select().where(mirrors.c.rollout_id == rollout_id).order_by(mirrors.c.at)).all()
-    whole = [row for row in rows if not row.champion["fault"] and not row.candidate["fault"]]
+    whole = sa.and_(*(side["fault"].as_string() == "" for side in (mirrors.c.champion, mirrors.c.candidate)))
+    rows = sa.select(mirrors).where(mirrors.c.rollout_id == rollout_id, whole).order_by(mirrors.c.at)
     for slot in SLOTS:
-        for row in whole:
-            if (row.completion_id, slot) not in done and (pair := _pair(connection, row, slot)) is not None:
-                return pair
+        done = sa.exists().where(judgements.c.completion_id == mirrors.c.completion_id, judgements.c.slot == slot)
+        waiting = (_pair(connection, row, slot) for row in connection.execute(rows.where(~done)))
+        if pair := next(filter(None, waiting), None):
+            return pair
     return None
 
 

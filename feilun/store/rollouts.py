@@ -174,7 +174,7 @@ def _plan_hash(connection: sa.Connection, turn_id: str) -> str:
 
 
 def _withhold(connection: sa.Connection, rollout_id: str, event_ids: tuple[str, ...], now: float) -> None:
-    there = set(connection.execute(sa.select(withheld.c.event_id)).scalars())
+    there = set(connection.execute(sa.select(withheld.c.event_id)).scalars()) if event_ids else set[str]()
     again = [event_id for event_id in event_ids if event_id in there]
     fresh = [{"event_id": event_id, "rollout_id": rollout_id, "at": now} for event_id in event_ids if event_id not in there]
     if fresh:
@@ -184,9 +184,10 @@ def _withhold(connection: sa.Connection, rollout_id: str, event_ids: tuple[str, 
         connection.execute(withheld.update().where(withheld.c.event_id == event_id).values(values))
 
 
-def withheld_events(connection: sa.Connection) -> dict[str, str]:
+def withheld_events(connection: sa.Connection, rollout_id: str | None = None) -> dict[str, str]:
     """event -> the rollout that took it away, while the owner has not released it."""
-    return {row.event_id: row.rollout_id for row in connection.execute(withheld.select().where(withheld.c.released.is_(None)))}
+    mine = sa.true() if rollout_id is None else withheld.c.rollout_id == rollout_id
+    return {row.event_id: row.rollout_id for row in connection.execute(withheld.select().where(withheld.c.released.is_(None), mine))}
 
 
 def release(connection: sa.Connection, rollout_id: str) -> int:

@@ -28,6 +28,8 @@ messages = sa.Table(
     sa.Index("messages_parent", "parent"),
 )
 
+PRIVATE = sa.text("consent = 'serve' AND erased = 0")
+
 completions = sa.Table(
     "completions",
     metadata,
@@ -45,9 +47,10 @@ completions = sa.Table(
     sa.Column("started", sa.Double, nullable=False),
     sa.Column("finished", sa.Double, nullable=False),
     sa.Column("erased", sa.Integer, nullable=False),
-    sa.Index("completions_principal", "principal"),
+    sa.Index("completions_principal", "principal", "finished"),
     sa.Index("completions_finished", "finished"),
     sa.Index("completions_thread", "principal", "thread_id", "started", "finished"),
+    sa.Index("completions_private", "parent", sqlite_where=PRIVATE, postgresql_where=PRIVATE),
 )
 
 choices = sa.Table(
@@ -243,7 +246,7 @@ mirrors = sa.Table(
     sa.Column("champion", sa.JSON, nullable=False),
     sa.Column("candidate", sa.JSON, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
-    sa.Index("mirrors_rollout", "rollout_id"),
+    sa.Index("mirrors_rollout", "rollout_id", "at"),
 )
 
 mirror_drops = sa.Table(

@@ -1,6 +1,7 @@
 """The store as one object: reads see a snapshot, every write returns only after its commit."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,7 +10,6 @@ from feilun.store import (
     champion,
     completions,
     desks,
-    drafts,
     engines,
     erasure,
     exposures,
@@ -30,6 +30,7 @@ from feilun.store import (
 )
 from feilun.store.database import Database
 from feilun.store.desks import DeskRow, Label
+from feilun.store.drafts import Drafts
 from feilun.store.engines import EngineRow
 from feilun.store.exposures import Crowd, Harm
 from feilun.store.makings import Makings
@@ -118,25 +119,10 @@ class Store:
         """Every answer of a principal, oldest first."""
         return self._database.read(lambda c: completions.of_principal(c, principal))
 
-    # answers being written
-    def save_draft(self, record: CompletionRecord) -> None:
-        """Keep an answer that is being written; `record_completion` of the same id ends it."""
-        self._database.write(lambda c: drafts.save(c, record))
-
-    def renew_draft(self, draft_id: str, texts: Sequence[dict[str, Any]]) -> None:
-        """The answers as far as they have come: {"index", "text", "num_tokens"} each. A draft that has ended stays ended."""
-        self._database.write(lambda c: drafts.renew(c, draft_id, texts))
-
-    def draft_principal(self, draft_id: str) -> str | None:
-        """Whose answer is being written under this id; None when there is no such draft."""
-        return self._database.read(lambda c: drafts.principal_of_draft(c, draft_id))
-
-    def adopt_drafts(self, before: float, but: Collection[str] = ()) -> list[str]:
-        """Record drafts that nobody renewed since `before` as completions with finish_reason "abort"; their ids."""
-        # Mostly there is none, and to find that out takes no lock.
-        if not self._database.read(lambda c: drafts.left(c, before, but)):
-            return []
-        return self._database.write(lambda c: drafts.adopt(c, before, but))
+    @property
+    def drafts(self) -> Drafts:
+        """Answers being written."""
+        return Drafts(self._database)
 
     # conversations
     def threads(self, principal: str, limit: int, before: float | None = None) -> list[ThreadRow]:
@@ -170,13 +156,13 @@ class Store:
         feedback.check(request)
         return self._database.write_among(feedback.record, request)
 
-    def events(self, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
-        """The log in order of seq, superseded and erased events included."""
-        return self._database.read(lambda c: feedback.events(c, after_seq, limit))
+    def events(self, after_seq: int = 0, limit: int | None = None, principal: str | None = None) -> list[EventRow]:
+        """The log in order of seq, superseded and erased events included. principal: what this rater said alone."""
+        return self._database.read(lambda c: feedback.events(c, after_seq, limit, principal))
 
-    def last_seq(self) -> int:
-        """seq of the newest event, 0 before the first."""
-        return self._database.read(feedback.last_seq)
+    def last_seq(self, principal: str | None = None) -> int:
+        """seq of the newest event, 0 before the first. principal: of this rater."""
+        return self._database.read(lambda c: feedback.last_seq(c, principal))
 
     def current_votes(self, upto_seq: int | None = None, principal: str | None = None) -> list[CurrentVote]:
         """What stands now, or stood when `upto_seq` was the newest event; erased events never. In order of seq.
@@ -184,6 +170,10 @@ class Store:
         principal: of this rater alone.
         """
         return self._database.read(lambda c: votes.current(c, upto_seq, principal))
+
+    def count_votes(self) -> int:
+        """How many `current_votes` there are."""
+        return self._database.read(votes.count)
 
     def folded_votes(self, upto_seq: int) -> list[CurrentVote]:
         """`current_votes` of everybody then, each with its earlier echoes (`spread` parts them); what was read is kept for later."""
@@ -232,7 +222,11 @@ class Store:
 
     def assign_task(self, desk: str, principal: str, overlap: int = 1, gold_share: float = 0.0) -> Task | None:
         """What this rater shall judge now; None when there is nothing. A task that waits comes again, in the same order."""
-        return self._database.write(lambda c: tasks.assign(c, desk, principal, overlap, gold_share))
+        while offer := self._database.read(lambda c: tasks.choose(c, desk, principal, overlap, gold_share)):
+            found = self._database.write(partial(tasks.show, offer=offer, principal=principal))
+            if found is not None:
+                return found
+        return None
 
     def task(self, task_id: str, principal: str) -> Task:
         """Raises NotFound unless this rater was shown it."""
@@ -249,6 +243,9 @@ class Store:
     def labels(self, desk: str) -> list[Label]:
         """Every judgement of the desk that stands, in order of time."""
         return self._database.read(lambda c: desks.labels(c, desk))
+
+    def count_labels(self, desk: str, principal: str) -> int:
+        return self._database.read(lambda c: desks.count_labels(c, desk, principal))
 
     def mark_gold(self, task_id: str, gold: Outcome | None) -> None:
         """The side that is known to be better; None takes that back. Raises NotFound."""
@@ -394,6 +391,9 @@ class Store:
     def mirror_drops(self, rollout_id: str) -> dict[str, int]:
         return self._database.read(lambda c: mirrors.drops(c, rollout_id))
 
+    def count_mirrors(self, rollout_id: str) -> int:
+        return self._database.read(lambda c: mirrors.count(c, rollout_id))
+
     def mirrors(self, rollout_id: str) -> list[Mirror]:
         """Oldest first."""
         return self._database.read(lambda c: mirrors.listed(c, rollout_id))
@@ -406,9 +406,9 @@ class Store:
         """Whose answer won: champion, candidate, tie or both_bad. Raises NotFound and Conflict."""
         return self._database.write(lambda c: mirrors.judge(c, completion_id, slot, rater, chosen))
 
-    def withheld_events(self) -> dict[str, str]:
-        """Events that may not teach until the owner releases them -> the rollout that took them away."""
-        return self._database.read(rollouts.withheld_events)
+    def withheld_events(self, rollout_id: str | None = None) -> dict[str, str]:
+        """Events that may not teach until the owner releases them -> the rollout (or this one) that took them away."""
+        return self._database.read(lambda c: rollouts.withheld_events(c, rollout_id))
 
     def release_events(self, rollout_id: str) -> int:
         """Let what a rollout took away teach again; how many events. Raises NotFound."""

@@ -1,13 +1,12 @@
 """Questions of the traffic that other people judge: two answers each, side by side, and who was shown them in which order.
 
-The question and both answers stand once, as completions of DESK in a thread of their own, so that a judgement is an ordinary choice
-between siblings. `source` is the answer whose question it is: what erases that, erases this (erasure.py).
+The question and both answers stand once, as completions of DESK in a thread that bears the task's id, so that a judgement is an ordinary
+choice between siblings. `source` is the answer whose question it is: what erases that, erases this (erasure.py).
 """
 
 import secrets
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from feilun.store.completions import chain, nodes
 from feilun.store.identity import DESK, digest, text_of, uuid7
 from feilun.store.rows import CompletionRecord, NotFound
 from feilun.store.schema import assignments, choices, completions, events, tasks
-from feilun.store.votes import asked_privately, said_privately
+from feilun.store.votes import asked_privately, plainly, said_privately
 from feilun.types import Consent, Decision
 
 TEACH = ""  # the owner's own desk, which is always open
@@ -91,7 +90,8 @@ def served(connection: sa.Connection, limit: int) -> list[Served]:
     wanted = sa.select(about.id, about.principal, about.thread_id, about.consent, about.parent)
     wanted = wanted.where(about.erased == 0, about.principal != DESK, about.consent != str(Consent.SERVE))
     rows = connection.execute(wanted.order_by(about.finished.desc(), about.id.desc()).limit(limit)).all()
-    tree, private = nodes(connection, [row.parent for row in rows]), asked_privately(connection)
+    tree = nodes(connection, [row.parent for row in rows])
+    private = asked_privately(connection, tree)
     newest: dict[str, Served] = {}
     for row in rows:
         if row.parent not in newest and not said_privately(row.parent, tree, private):
@@ -141,33 +141,65 @@ def add(connection: sa.Connection, desk: str, given: Sequence[NewTask]) -> int:
 # --- who judges what
 
 
-def assign(connection: sa.Connection, desk: str, principal: str, overlap: int, gold_share: float) -> Task | None:
+class Offer(NamedTuple):
+    """A task that a rater may be shown. overlap: while fewer than so many judge it; None where that does not matter any more."""
+
+    task: str
+    overlap: int | None
+
+
+def choose(connection: sa.Connection, desk: str, principal: str, overlap: int, gold_share: float) -> Offer | None:
     """The task that this rater shall judge now: the one that waits, else a fresh one, of which some are gold; None when there is none.
 
     overlap: so many raters judge a task, of whom those who were shown it lately count before they have spoken. Gold is for everybody.
     """
-    rows = {row.id: row for row in standing(connection, desk)}
-    said = _said(connection, desk)
-    shown = connection.execute(assignments.select().where(assignments.c.task.in_(sa.select(tasks.c.id).where(tasks.c.desk == desk)))).all()
-    mine = {row.task for row in shown if row.principal == principal}
-    done = {task for task, who in said if who == principal}
-    waiting = sorted((mine & rows.keys()) - done)
-    if waiting:
-        connection.execute(assignments.update().where(_of(waiting[0], principal)).values(at=time.time()))
-        return find(connection, waiting[0], principal)
-    busy = {(row.task, row.principal) for row in shown if row.at > time.time() - LEASE_SECONDS}
-    taken = Counter(task for task, _ in {*said, *busy})
-    fresh = [row for row in rows.values() if row.id not in mine]
-    gold = [row for row in fresh if row.gold is not None]
-    plain = [row for row in fresh if row.gold is None and taken[row.id] < overlap]
-    # Which of a rater's tasks are gold follows no beat that could be learnt.
-    chosen = gold if gold and (not plain or secrets.randbelow(1_000_000) < gold_share * 1_000_000) else plain
-    if not chosen:
-        return None
+    mine = assignments.c.principal == principal
+    standing_here = (tasks.c.desk == desk) & _stands()
+    waits = sa.select(tasks.c.id).join(assignments, assignments.c.task == tasks.c.id).where(mine, standing_here, ~_judged())
+    if waiting := connection.execute(waits.order_by(tasks.c.id).limit(1)).scalar():
+        return Offer(waiting, None)
+    shown = sa.exists().where(assignments.c.task == tasks.c.id, mine)
+    fresh = sa.select(tasks.c.id).where(standing_here, ~shown)
+    gold = connection.execute(fresh.where(tasks.c.gold.is_not(None)).order_by(tasks.c.id).limit(1)).scalar()
     # What somebody has begun is finished first, so that agreement is known early.
-    task = min(chosen, key=lambda row: (-taken[row.id] if row.gold is None else 0, row.id)).id
-    connection.execute(assignments.insert().values(task=task, principal=principal, swapped=secrets.randbits(1), at=time.time()))
-    return find(connection, task, principal)
+    open_now = fresh.where(tasks.c.gold.is_(None), _num_taken() < overlap).order_by(_num_taken().desc(), tasks.c.id)
+    plain = connection.execute(open_now.limit(1)).scalar()
+    # Which of a rater's tasks are gold follows no beat that could be learnt.
+    if gold and (plain is None or secrets.randbelow(1_000_000) < gold_share * 1_000_000):
+        return Offer(gold, None)
+    return None if plain is None else Offer(plain, overlap)
+
+
+def show(connection: sa.Connection, offer: Offer, principal: str) -> Task | None:
+    """Write down that the rater is shown it; None where others were faster, or erased it."""
+    taken = connection.execute(sa.select(_num_taken()).where(tasks.c.id == offer.task, _stands())).scalar()
+    if taken is None:
+        return None
+    again = assignments.update().where(_of(offer.task, principal)).values(at=time.time())
+    if connection.execute(again).rowcount == 0:
+        if offer.overlap is not None and taken >= offer.overlap:
+            return None
+        row = {"task": offer.task, "principal": principal, "swapped": secrets.randbits(1), "at": time.time()}
+        connection.execute(assignments.insert().values(row))
+    return find(connection, offer.task, principal)
+
+
+def _stands() -> sa.ColumnElement[bool]:
+    """Of a task: its question was not erased."""
+    return sa.exists().where(completions.c.id == tasks.c.left_id, completions.c.erased == 0)
+
+
+def _judged() -> sa.ColumnElement[bool]:
+    """Of an assignment: its rater has spoken, also where that was taken back since: nobody is asked twice."""
+    said = events.c.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (events.c.kind == "choice") & (events.c.erased == 0)
+    theirs = sa.select(events.c.seq).where(said, plainly(events.c.principal) == assignments.c.principal)
+    return theirs.correlate(tasks, assignments).exists()
+
+
+def _num_taken() -> sa.ScalarSelect[int]:
+    """Of a task: how many have judged it or were shown it lately."""
+    busy = assignments.c.at > time.time() - LEASE_SECONDS
+    return sa.select(sa.func.count()).where(assignments.c.task == tasks.c.id, busy | _judged()).correlate(tasks).scalar_subquery()
 
 
 def find(connection: sa.Connection, task: str, principal: str) -> Task:
@@ -221,8 +253,7 @@ def _of(task: str, principal: str) -> sa.ColumnElement[bool]:
 
 
 def standing(connection: sa.Connection, desk: str) -> Sequence[Any]:
-    wanted = tasks.select().join(completions, completions.c.id == tasks.c.left_id)
-    return connection.execute(wanted.where(tasks.c.desk == desk, completions.c.erased == 0).order_by(tasks.c.id)).all()
+    return connection.execute(tasks.select().where(tasks.c.desk == desk, _stands()).order_by(tasks.c.id)).all()
 
 
 def _said(connection: sa.Connection, desk: str) -> set[tuple[str, str]]:
@@ -236,11 +267,10 @@ def _said(connection: sa.Connection, desk: str) -> set[tuple[str, str]]:
     return {(row.id, row.principal) for row in connection.execute(wanted)}
 
 
-def lent(connection: sa.Connection, principal: str, completion_ids: Collection[str]) -> frozenset[str]:
-    """Those of these answers that stand in a task which this rater was shown."""
-    either = tasks.c.left_id.in_(completion_ids) | tasks.c.right_id.in_(completion_ids)
+def lent(connection: sa.Connection, principal: str, thread_id: str) -> frozenset[str]:
+    """The answers of the task that has this thread of DESK, if this rater was shown it."""
     wanted = sa.select(tasks.c.left_id, tasks.c.right_id).join(assignments, assignments.c.task == tasks.c.id)
-    rows = connection.execute(wanted.where(either, assignments.c.principal == principal))
+    rows = connection.execute(wanted.where(_of(thread_id, principal)))
     return frozenset(found for row in rows for found in row)
 
 

@@ -4,7 +4,8 @@ What is asked under an edited answer is stored under a copy of that answer with 
 an address stays the hash of what led to it. A page shows one node for the answer and all its copies: `_shown_addresses` folds them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -14,10 +15,11 @@ from feilun.store.completions import IN_CHUNK
 from feilun.store.identity import DESK, address_of, root_address, text_of
 from feilun.store.rows import Answered, Hit, ShownMessage, Standing, Talk, Thread, ThreadRow
 from feilun.store.schema import choices, completions, events, messages, vote_spans
-from feilun.store.votes import NARROWEST_FIRST, stands_now
+from feilun.store.votes import NARROWEST_FIRST, plainly, stands_now
 from feilun.types import Consent
 
 TITLE_CHARS = 60
+ANSWERS_A_THREAD = 8
 
 
 class Spoken(NamedTuple):
@@ -29,16 +31,32 @@ class Spoken(NamedTuple):
 
 
 def listed(connection: sa.Connection, principal: str, limit: int, before: float | None) -> list[ThreadRow]:
-    at = sa.func.max(completions.c.finished)
-    newest = (
-        sa.select(completions.c.thread_id, at.label("at")).where(completions.c.principal == principal).group_by(completions.c.thread_id)
-    )
-    if before is not None:
-        newest = newest.having(at < before)
-    rows = connection.execute(newest.order_by(at.desc()).limit(limit)).all()
+    rows = _newest(connection, principal, limit, before)
     ids = [row.thread_id for row in rows]
     named, counted = titles(connection, principal, ids), _num_answers(connection, principal, ids)
     return [ThreadRow(row.thread_id, named.get(row.thread_id, ""), row.at, counted.get(row.thread_id, 0)) for row in rows]
+
+
+def _newest(connection: sa.Connection, principal: str, limit: int, before: float | None) -> Sequence[sa.Row[Any]]:
+    """(thread, its newest answer's end) of the newest conversations: so many answers are read, newest first, as it takes to meet them."""
+    earlier = sa.true() if before is None else completions.c.finished < before
+    whole = sa.select(completions.c.thread_id, completions.c.finished).where(completions.c.principal == principal, earlier)
+    num_read = ANSWERS_A_THREAD * limit
+    while True:
+        some = whole.order_by(completions.c.finished.desc()).limit(num_read).subquery()
+        at = sa.func.max(some.c.finished).label("at")
+        met = sa.select(some.c.thread_id, at, sa.func.count().label("num")).group_by(some.c.thread_id).order_by(at.desc())
+        rows = connection.execute(met).all()
+        found = [row for row in rows if before is None or not _goes_on(connection, principal, row.thread_id, before)][:limit]
+        if len(found) == limit or sum(row.num for row in rows) < num_read:
+            return found
+        num_read *= ANSWERS_A_THREAD
+
+
+def _goes_on(connection: sa.Connection, principal: str, thread_id: str, at: float) -> bool:
+    """Whether an answer of the conversation ended then or later."""
+    mine = (completions.c.principal == principal) & (completions.c.thread_id == thread_id)
+    return connection.execute(sa.select(completions.c.id).where(mine, completions.c.finished >= at).limit(1)).first() is not None
 
 
 def talks(connection: sa.Connection) -> list[Talk]:
@@ -57,22 +75,17 @@ def talks(connection: sa.Connection) -> list[Talk]:
 
 
 def titles(connection: sa.Connection, principal: str, thread_ids: Collection[str]) -> dict[str, str]:
-    """The beginning of each conversation's first question."""
-    earlier = completions.alias()
-    same_thread = (earlier.c.principal == completions.c.principal) & (earlier.c.thread_id == completions.c.thread_id)
-    first = sa.select(sa.func.min(earlier.c.started)).where(same_thread).scalar_subquery()
-    mine = (completions.c.principal == principal) & completions.c.thread_id.in_(list(thread_ids))
-    wanted = sa.select(completions.c.thread_id, completions.c.parent).where(mine, completions.c.started == first)
-    return {row.thread_id: _first_question(connection, row.parent) for row in connection.execute(wanted).all()}
-
-
-def _first_question(connection: sa.Connection, address: str) -> str:
-    """Text of the first message of a user on the way down to `address`."""
-    path = sa.select(messages).where(messages.c.address == address).add_columns(sa.literal(0).label("up")).cte("path", recursive=True)
-    above = sa.select(messages, path.c.up + 1).join(path, messages.c.address == path.c.parent)
-    path = path.union_all(above)
-    found = connection.execute(sa.select(path.c.content).where(path.c.role == "user").order_by(path.c.up.desc()).limit(1)).scalar()
-    return title_of(text_of(found)) if found else ""
+    """The beginning of each conversation's first question: of its first answer, the topmost message of a user."""
+    named, first = sa.func.json_each(json.dumps(list(thread_ids))).table_valued("value"), completions.c
+    mine = (first.principal == principal) & (first.thread_id == named.c.value)
+    asked = sa.select(first.parent).where(mine).order_by(first.started).limit(1).correlate(named).scalar_subquery()
+    columns = (messages.c.parent, messages.c.role, messages.c.content)
+    last = sa.select(named.c.value.label("thread_id"), *columns, sa.literal(0).label("up"))
+    path = last.select_from(named.join(messages, messages.c.address == asked)).cte("path", recursive=True)
+    above = messages.join(path, messages.c.address == path.c.parent)
+    path = path.union_all(sa.select(path.c.thread_id, *columns, path.c.up + 1).select_from(above))
+    rows = connection.execute(sa.select(path.c.thread_id, path.c.content).where(path.c.role == "user").order_by(path.c.up))
+    return {row.thread_id: title_of(text_of(row.content)) for row in rows}
 
 
 def title_of(text: str) -> str:
@@ -137,7 +150,7 @@ def _among(connection: sa.Connection, wanted: sa.Select[Any], column: sa.ColumnE
 
 def _standing(connection: sa.Connection, principal: str, ids: Iterable[str]) -> dict[tuple[str, int], Standing]:
     view = vote_spans.c
-    now = stands_now() & view.kind.in_(("thumb", "edit")) & (view.principal == principal)
+    now = stands_now() & view.kind.in_(("thumb", "edit")) & (plainly(view.principal) == principal)
     found: dict[tuple[str, int], Standing] = {}
     for row in _among(connection, sa.select(vote_spans).where(now).order_by(view.seq), view.target_id, ids):
         key = (row.target_id, row.target_index)
@@ -152,7 +165,7 @@ def _standing(connection: sa.Connection, principal: str, ids: Iterable[str]) -> 
 def _edited(connection: sa.Connection, principal: str, asked: Iterable[sa.Row[Any]]) -> dict[tuple[str, str], str]:
     """(address of the question, text of an edit, standing or not) -> address of the answer that it corrected."""
     joined = events.join(choices, (choices.c.completion_id == events.c.target_id) & (choices.c.choice_index == events.c.target_index))
-    mine = (events.c.principal == principal) & (events.c.kind == "edit") & (events.c.retracts == 0)
+    mine = (plainly(events.c.principal) == principal) & (events.c.kind == "edit") & (events.c.retracts == 0)
     wanted = sa.select(events.c.target_id, events.c.value, choices.c.address).select_from(joined).where(mine)
     parents = {row.id: row.parent for row in asked}
     found = _among(connection, wanted.order_by(events.c.seq), events.c.target_id, parents)
@@ -248,14 +261,14 @@ def search_hits(connection: sa.Connection, principal: str, query: str, limit: in
 
 def _standing_edits(connection: sa.Connection, principal: str, event_ids: Iterable[str]) -> dict[str, str]:
     view = vote_spans.c
-    now = stands_now() & (view.principal == principal)
+    now = stands_now() & (plainly(view.principal) == principal)
     rows = _among(connection, sa.select(view.id, view.value).where(now), view.id, event_ids)
     return {row.id: row.value for row in rows}
 
 
 def _shown_in(connection: sa.Connection, principal: str, thread_ids: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     """Where a page shows the wanted messages, of those conversations in which an answer was ever edited; elsewhere at their own address."""
-    edits = (events.c.principal == principal) & (events.c.kind == "edit")
+    edits = (plainly(events.c.principal) == principal) & (events.c.kind == "edit")
     joined = completions.join(events, events.c.target_id == completions.c.id)
     about = sa.select(completions.c.thread_id).distinct().select_from(joined).where(edits, completions.c.principal == principal)
     found: dict[str, str] = {}

@@ -43,17 +43,23 @@ def by_id(connection: sa.Connection, turn_id: str) -> TurnRow:
 
 
 def _row(connection: sa.Connection, row: sa.RowMapping) -> TurnRow:
-    return TurnRow(**row, steps=_steps(connection, row["id"]))
+    return TurnRow(**row, steps=_steps(connection, steps.c.turn_id == row["id"]).get(row["id"], {}))
 
 
-def _steps(connection: sa.Connection, turn_id: str) -> dict[str, StepRow]:
-    columns = [column for column in steps.c if column.name not in ("turn_id", "position")]
-    rows = connection.execute(sa.select(*columns).where(steps.c.turn_id == turn_id).order_by(steps.c.position)).mappings()
-    return {row["step"]: StepRow(**row) for row in rows}
+def _steps(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[str, dict[str, StepRow]]:
+    """turn -> its steps in order."""
+    columns = [column for column in steps.c if column.name != "position"]
+    found: dict[str, dict[str, StepRow]] = {}
+    for row in connection.execute(sa.select(*columns).where(which).order_by(steps.c.turn_id, steps.c.position)).mappings():
+        told = {name: value for name, value in row.items() if name != "turn_id"}
+        found.setdefault(row["turn_id"], {})[row["step"]] = StepRow(**told)
+    return found
 
 
 def listed(connection: sa.Connection) -> list[TurnRow]:
-    return [_row(connection, row) for row in connection.execute(turns.select().order_by(turns.c.started, turns.c.id)).mappings().all()]
+    found = _steps(connection, sa.true())
+    rows = connection.execute(turns.select().order_by(turns.c.started, turns.c.id)).mappings()
+    return [TurnRow(**row, steps=found.get(row["id"], {})) for row in rows]
 
 
 def unfinished(connection: sa.Connection) -> TurnRow | None:
@@ -80,7 +86,8 @@ def asked(connection: sa.Connection) -> dict[str, Any] | None:
 
 
 def _has_begun(connection: sa.Connection, request_id: str) -> bool:
-    return any(plan.get("request") == request_id for plan in connection.execute(sa.select(turns.c.plan)).scalars())
+    named = sa.select(turns.c.id).where(turns.c.plan["request"].as_string() == request_id).limit(1)
+    return connection.execute(named).first() is not None
 
 
 def answer(connection: sa.Connection, request_id: str, why: str) -> None:

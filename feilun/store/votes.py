@@ -1,17 +1,20 @@
 """What stands: the view of current votes joined with the answers they are about. Lessons, pages and gates all read this."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from feilun.store.completions import Node, chain, nodes
+from feilun.store.completions import IN_CHUNK, Node, chain, nodes
 from feilun.store.identity import text_of
 from feilun.store.rows import CurrentVote, Sibling
 from feilun.store.schema import choices, completions, events, vote_spans
 from feilun.types import Consent
 
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
+# Written out, for a database takes an index of some rows only where it can read of which.
+ONLY_TO_SERVE = (completions.c.consent == sa.literal_column("'serve'")) & (completions.c.erased == sa.literal_column("0"))
 
 
 class Spoken(NamedTuple):
@@ -28,14 +31,28 @@ def current(connection: sa.Connection, upto_seq: int | None, principal: str | No
     tree = nodes(
         connection, [*(row["parent"] for row in rows), *(row["address"] for row in rows), *(spoken.address for spoken in siblings.values())]
     )
-    private = asked_privately(connection)
+    private = asked_privately(connection, tree)
     return [_vote(row, tree, siblings, private) for row in rows]
 
 
-def asked_privately(connection: sa.Connection) -> frozenset[str]:
-    """Addresses of questions whose answer was only to serve: nothing that has one among its messages may do more."""
-    only_to_serve = (completions.c.consent == str(Consent.SERVE)) & (completions.c.erased == 0)
-    return frozenset(connection.execute(sa.select(completions.c.parent).where(only_to_serve)).scalars())
+def count(connection: sa.Connection) -> int:
+    whole = _joined(None, None, 0).order_by(None).with_only_columns(sa.func.count())
+    return connection.execute(whole).scalar_one()
+
+
+def asked_privately(connection: sa.Connection, among: Iterable[str]) -> frozenset[str]:
+    """Those of these addresses at which a question stands whose answer was only to serve: what has one before it may do no more."""
+    wanted = sa.func.json_each(json.dumps(list(among))).table_valued("value")
+    private = wanted.join(completions, completions.c.parent == wanted.c.value)
+    return frozenset(connection.execute(sa.select(completions.c.parent).select_from(private).where(ONLY_TO_SERVE)).scalars())
+
+
+def plainly(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """The column as a value that no index serves.
+
+    Of two indexes SQLite takes the first that fits: that of all a principal ever said, where that of the few answers asked about is meant.
+    """
+    return column.concat("")
 
 
 def stands_now() -> sa.ColumnElement[bool]:
@@ -63,10 +80,11 @@ def _joined(upto_seq: int | None, principal: str | None, after_seq: int) -> sa.S
 def _siblings(connection: sa.Connection, rows: Any) -> dict[tuple[str, int], Spoken]:
     wanted = {(item["id"], item["index"]) for row in rows if row["kind"] == "choice" for item in row["value"]["over"]}
     joined = sa.select(choices, completions.c.model).join(completions, completions.c.id == choices.c.completion_id)
+    ids = sorted({completion_id for completion_id, _ in wanted})
     found = {}
-    for completion_id in sorted({completion_id for completion_id, _ in wanted}):
-        for choice in connection.execute(joined.where(choices.c.completion_id == completion_id)):
-            found[completion_id, choice.choice_index] = Spoken(choice.address, choice.model)
+    for start in range(0, len(ids), IN_CHUNK):
+        for choice in connection.execute(joined.where(choices.c.completion_id.in_(ids[start : start + IN_CHUNK]))):
+            found[choice.completion_id, choice.choice_index] = Spoken(choice.address, choice.model)
     return {key: found[key] for key in sorted(wanted)}
 
 

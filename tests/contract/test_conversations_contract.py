@@ -285,18 +285,18 @@ def test_a_forgotten_thread_is_empty_and_the_others_are_whole(store: Store, tmp_
 
 def test_a_draft_that_nobody_renews_becomes_an_aborted_answer(store: Store) -> None:
     for name in ("c1", "c2", "c3"):
-        store.save_draft(record_of(name, name, [f"question {name}"], "", consent=Consent.PUBLISH, params={"seed": 7}))
-        store.renew_draft(name, [{"index": 0, "text": f"text of {name}", "num_tokens": 4}])
+        store.drafts.save(record_of(name, name, [f"question {name}"], "", consent=Consent.PUBLISH, params={"seed": 7}))
+        store.drafts.renew(name, [{"index": 0, "text": f"text of {name}", "num_tokens": 4}])
     store.record_completion(record_of("c2", "c2", ["question c2"], "whole"))
     assert store.threads(ME, 9)[0].id == "c2"
-    assert store.adopt_drafts(before=0.0) == []
-    assert store.adopt_drafts(before=time.time() + 1, but=["c3"]) == ["c1"]
-    assert store.adopt_drafts(before=time.time() + 1, but=["c3"]) == []
+    assert store.drafts.adopt(before=0.0) == []
+    assert store.drafts.adopt(before=time.time() + 1, but=["c3"]) == ["c1"]
+    assert store.drafts.adopt(before=time.time() + 1, but=["c3"]) == []
     record = store.completion("c1")
     assert record is not None
     assert record.choices == [{"index": 0, "text": "text of c1", "finish_reason": "abort", "num_tokens": 4}]
     assert (record.consent, record.params, record.completion_tokens, record.decision.engine) == (Consent.PUBLISH, {"seed": 7}, 4, "echo")
     assert [hit.text for hit in store.search(ME, "text", 9)] == ["text of c1"]
-    store.renew_draft("c2", [{"index": 0, "text": "late", "num_tokens": 1}])
+    store.drafts.renew("c2", [{"index": 0, "text": "late", "num_tokens": 1}])
     store.forget(ME)
-    assert store.adopt_drafts(before=time.time() + 1) == []
+    assert store.drafts.adopt(before=time.time() + 1) == []
