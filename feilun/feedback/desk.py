@@ -11,12 +11,12 @@ from feilun.config import TurnSettings
 from feilun.feedback.curation import LessonRules
 from feilun.feedback.gold import gold_of
 from feilun.feedback.opinions import hear
-from feilun.feedback.raters import judge_raters
+from feilun.feedback.raters import Raters, judge_raters
 from feilun.stats import alpha, alpha_bounds
 from feilun.store import OWNER, DeskRow, Label, Store
 from feilun.types import UserError
 
-__all__ = ["DeskReport", "DeskRules", "RaterReport", "desk_report"]
+__all__ = ["DeskReport", "DeskRules", "RaterReport", "desk_report", "raters_now"]
 
 MOST_SECONDS = 300.0  # a page left open is no work
 MAX_GUIDELINE_CHARS = 20_000
@@ -90,7 +90,15 @@ class DeskReport(NamedTuple):
         return {**self._asdict(), "raters": [rater._asdict() for rater in self.raters]}
 
 
-def desk_report(home: Path, store: Store, desk: DeskRow) -> DeskReport:
+def raters_now(home: Path, store: Store) -> Raters:
+    """What is known of everybody by all that was ever said, as lessons weigh it. Reads the whole history."""
+    heard = hear(store.folded_votes(store.last_seq()))
+    return judge_raters(heard, gold_of(home, store), LessonRules(min_trust=TurnSettings().min_trust))
+
+
+def desk_report(home: Path, store: Store, desk: DeskRow, known: Raters | None = None) -> DeskReport:
+    """known: `raters_now` of a moment ago; read here where it is not given."""
+    known = known or raters_now(home, store)
     rules, labels = DeskRules.of(desk), store.labels(desk.name)
     num_tasks, num_gold = store.count_tasks(desk.name)
     by_task: dict[str, list[Label]] = {}
@@ -104,18 +112,14 @@ def desk_report(home: Path, store: Store, desk: DeskRow) -> DeskReport:
     return DeskReport(
         name=desk.name, is_open=desk.closed is None, tasks=num_tasks - num_gold, settled=settled, gold=num_gold, labels=len(labels),
         agreement=found, low=low, high=high, shared=len(shared), cost=cost, cost_a_task=cost / settled if settled else None,
-        currency=rules.currency, hours=sum(map(_worked, labels)) / 3600, raters=_raters(home, store, labels, by_task, rules),
+        currency=rules.currency, hours=sum(map(_worked, labels)) / 3600, raters=_raters(labels, by_task, rules, known),
     )  # fmt: skip
 
 
-def _raters(
-    home: Path, store: Store, labels: Iterable[Label], by_task: Mapping[str, Sequence[Label]], rules: DeskRules
-) -> list[RaterReport]:
+def _raters(labels: Iterable[Label], by_task: Mapping[str, Sequence[Label]], rules: DeskRules, known: Raters) -> list[RaterReport]:
     by_rater: dict[str, list[Label]] = {}
     for label in labels:
         by_rater.setdefault(label.principal, []).append(label)
-    least = LessonRules(min_trust=TurnSettings().min_trust)
-    known = judge_raters(hear(store.current_votes()), gold_of(home, store), least)
     found = []
     for rater, mine in sorted(by_rater.items()):
         gold = [label for label in mine if label.gold is not None]

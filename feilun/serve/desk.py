@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from feilun.feedback.desk import DeskRules, desk_report
+from feilun.feedback.desk import DeskRules, desk_report, raters_now
 from feilun.serve.auth import Principal, owner_only, requires
 from feilun.serve.errors import ApiError
 from feilun.serve.language import language_of
@@ -46,10 +46,9 @@ async def next_task(request: Request, rater: Rater) -> JSONResponse:
         return JSONResponse({"desk": None, "task": None, "done": 0, "owner": rater.is_owner}, headers=NO_STORE)
     rules = DeskRules.of(desk)
     task = await asyncio.to_thread(state.store.assign_task, desk.name, rater.name, rules.overlap, rules.gold_share)
-    labels = await asyncio.to_thread(state.store.labels, desk.name)
+    done = await asyncio.to_thread(state.store.count_labels, desk.name, rater.name)
     shown = None if task is None else await asyncio.to_thread(task_json, task)
     about = {"name": desk.name, "guidelines": render_blocks(rules.guidelines)}
-    done = sum(label.principal == rater.name for label in labels)
     return JSONResponse({"desk": about, "task": shown, "done": done, "owner": rater.is_owner}, headers=NO_STORE)
 
 
@@ -64,8 +63,12 @@ async def answer(request: Request, rater: Rater) -> JSONResponse:
 async def progress(request: Request, _owner: Owner) -> JSONResponse:
     state = state_of(request)
     desks = await asyncio.to_thread(state.store.desks)
-    found = [await asyncio.to_thread(desk_report, state.home, state.store, desk) for desk in desks[-1:]]
-    return JSONResponse({"desk": found[0].to_json() if found else None}, headers=NO_STORE)
+    if not desks:
+        return JSONResponse({"desk": None}, headers=NO_STORE)
+    newest = await asyncio.to_thread(lambda: (state.store.last_seq(), state.store.erasure_epoch()))
+    raters = await state.raters.get(newest, lambda: raters_now(state.home, state.store))
+    found = await asyncio.to_thread(desk_report, state.home, state.store, desks[-1], raters)
+    return JSONResponse({"desk": found.to_json()}, headers=NO_STORE)
 
 
 @router.post("/api/desk/gold")

@@ -48,3 +48,4 @@ async def drop_erased(state: State, cache: Any) -> None:
             delattr(cache, name)
     for kept in KEPT:
         kept.cache_clear()
+    state.raters.forget()

@@ -85,7 +85,7 @@ def growth(home: Path, store: Store, language: str) -> dict[str, Any]:
     current = next((entry for entry in reversed(entries) if entry.current), None)
     own = None
     if current is not None and current.challenged:
-        own = own_choices(owner_votes(store, store.last_seq()), current.model, current.challenged)
+        own = own_choices(owner_votes(store, store.last_seq(OWNER)), current.model, current.challenged)
     first = birth(home, note, current.model if current is not None else "")
     words = all_words()[language]
     charts = [*measures(entries, words), *(loss_chart(run, first["samples"], words) for run in first["runs"] if run["curve"])]

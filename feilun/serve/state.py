@@ -11,6 +11,7 @@ from fastapi import Request
 from feilun.config import ServeSettings
 from feilun.serve.champion import Models
 from feilun.serve.mirror import Mirrors
+from feilun.serve.paced import Paced
 from feilun.serve.rate import Rate
 from feilun.serve.traffic import Traffic
 from feilun.store import Erasure, Store
@@ -19,6 +20,8 @@ __all__ = ["State", "state_of"]
 
 
 if TYPE_CHECKING:
+    from feilun.feedback.raters import Raters
+    from feilun.feedback.worth import Worth
     from feilun.serve.live import Lives
     from feilun.serve.teach import Preparing
 
@@ -34,7 +37,7 @@ class State:
     """in_flight: (principal, completion id) -> an event that is set once the completion stands in the store.
 
     writers: threads that wait for commits. lives: the generations that a page may attach to. feedback_rate, answer_rate: of each principal.
-    preparing: the search for questions to teach by.
+    preparing: the search for questions to teach by. worth, raters: read from the whole history, so kept.
     """
 
     home: Path
@@ -48,6 +51,8 @@ class State:
     feedback_rate: Rate
     answer_rate: Rate
     preparing: "Preparing"
+    worth: "Paced[Worth]" = field(default_factory=Paced)
+    raters: "Paced[Raters]" = field(default_factory=Paced)
     in_flight: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     generations: set[Cancellable] = field(default_factory=set)
 

@@ -23,7 +23,7 @@ from feilun.serve.errors import ApiError
 from feilun.serve.language import language_of, said
 from feilun.serve.product import PROGRESS_NOTE
 from feilun.serve.state import State, state_of
-from feilun.store import Conflict, NotFound, Store, StoreUnavailable, TurnRow
+from feilun.store import OWNER, Conflict, NotFound, Store, StoreUnavailable, TurnRow
 
 __all__ = ["router", "turn_overview"]
 
@@ -137,7 +137,8 @@ def turn_overview(state: State, cache: Any) -> dict[str, Any]:
     turns, champion = store.turns(), store.champion()
     running = next((turn for turn in turns if turn.state == "running"), None)
     asked = None if running else store.asked_turn()
-    key = (store.last_seq(), champion.epoch if champion else 0, sum(turn.state != "running" for turn in turns), len(store.erasures()))
+    ended, epoch = sum(turn.state != "running" for turn in turns), store.erasure_epoch()
+    key = (store.last_seq(OWNER), champion.epoch if champion else 0, ended, epoch)
     lessons = _kept(cache, "owner_lessons", key, lambda: owner_lessons(store, state.home))
     back = store.rollback_target()
     return {
@@ -145,7 +146,7 @@ def turn_overview(state: State, cache: Any) -> dict[str, Any]:
         "lessons": {"new": lessons.new, "total": lessons.total},
         "state": "running" if running else "asked" if asked else "idle",
         "turn": running_turn(running, store.read_note(TURN_NOTE) or {}) if running else None,
-        "last": _last(state, turns, cache),
+        "last": _last(state, turns, cache, epoch),
         "hindrance": hindrance_of(store),
         "back": None if back is None else {"epoch": back.epoch, "model": back.model},
     }
@@ -173,17 +174,16 @@ def running_turn(turn: TurnRow, note: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _last(state: State, turns: list[TurnRow], cache: Any) -> dict[str, Any] | None:
+def _last(state: State, turns: list[TurnRow], cache: Any, epoch: int) -> dict[str, Any] | None:
     """How the last owner's turn ended, or why the last request had none."""
     ended = [turn for turn in turns if turn.finished is not None and is_owner_turn(turn)]
     request = state.store.read_note(REQUEST_NOTE) or {}
     answer = request.get("answer")
     if answer and (not ended or answer["at"] > (ended[-1].finished or 0.0)):
         return blank_ending() | {"verdict": "failed", "why": [answer["why"]], "reasons": [in_words(answer["why"])], "at": answer["at"]}
-    forgotten = frozenset(event_id for erasure in state.store.erasures() for event_id in erasure.event_ids)
     if not ended:
         return None
-    ending: dict[str, Any] = _kept(cache, "last_turn", (ended[-1].id, forgotten), lambda: ending_of(state, ended[-1], forgotten))
+    ending: dict[str, Any] = _kept(cache, "last_turn", (ended[-1].id, epoch), lambda: ending_of(state, ended[-1]))
     return ending
 
 
@@ -201,13 +201,14 @@ def in_language(ending: dict[str, Any], language: str) -> dict[str, Any]:
     return {**ending, "reasons": reasons}
 
 
-def ending_of(state: State, turn: TurnRow, forgotten: frozenset[str]) -> dict[str, Any]:
+def ending_of(state: State, turn: TurnRow) -> dict[str, Any]:
     """A finished turn with its receipt. why: sentences; reasons: the same as codes with numbers, for every language.
 
     What somebody taught who was forgotten since then is not shown, though the receipt may not be rebuilt yet.
     """
     receipt = turn.steps["gate"].output.get("receipt") if "gate" in turn.steps else None
     found = read_receipt(state, receipt) if receipt else {}
+    forgotten = frozenset(event_id for erasure in state.store.erasures() for event_id in erasure.event_ids)
     why = turn.why.splitlines()
     taught = [row for row in found.get(TAUGHT, []) if forgotten.isdisjoint(row["events"])]
     return {
