@@ -42,7 +42,7 @@ def describe_home(home: Path) -> list[str]:
 def store_lines(store: Store) -> list[str]:
     champion, turns = store.champion(), store.turns()
     lines = [f"champion   {champion.model} (epoch {champion.epoch})" if champion else "champion   none yet"]
-    lines.append(f"feedback   {len(store.current_votes())} current votes of {store.last_seq()} events")
+    lines.append(f"feedback   {store.count_votes()} current votes of {store.last_seq()} events")
     lines += [f"engine     {row.name}: {row.model} at {row.url}; {'teaches' if row.teach else 'does not teach'}" for row in store.engines()]
     lines += [f"turn {turn.plan.get('name', turn.id)}: {turn.state.replace('_', ' ')}" for turn in turns]
     lines += rollout_lines(store) if store.rollouts() else []

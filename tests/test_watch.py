@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from serve_house import until
 from feilun.artifacts import write_json
 from feilun.cli import main
 from feilun.config import WatchSettings
+from feilun.feedback.worth import Worth
 from feilun.store import Store, TurnRow
 from feilun.turn import due_now, leave_settings, leave_watch, left_watch, watch, watcher_beside
+from feilun.turn.beside import again_and_again
 from feilun.turn.itself import ask_if_due
 from feilun.turn.lease import is_dead
 from feilun.turn.wheel import _only_turn
@@ -200,6 +203,33 @@ def test_the_wheel_turns_by_itself_when_enough_would_change_and_once(home, store
     assert not due_now(home, store, eager).now
     correct(home, "hen?", "Eve")
     assert ended(store, 2).state == "promoted"
+
+
+def test_what_was_said_is_not_weighed_where_something_else_stands_in_the_way(home, store, monkeypatch):
+    hour = time.localtime().tm_hour
+    eager = WatchSettings(by_itself=True, least_weight=0.1)
+    weighed = []
+    monkeypatch.setattr("feilun.turn.itself.worth_now", lambda *_: weighed.append(1) or Worth(1.0, 0))
+    assert not ask_if_due(home, store, replace(eager, hours=f"{(hour + 2) % 24}-{(hour + 3) % 24}"))
+    assert weighed == []
+    assert ask_if_due(home, store, eager)
+    assert weighed == [1]
+    assert not ask_if_due(home, store, eager)
+    assert weighed == [1], "a turn is asked for already"
+
+
+def test_after_a_look_that_took_long_nobody_looks_for_longer():
+    begun = []
+
+    def look() -> None:
+        begun.append(time.monotonic())
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+
+    with again_and_again("looks", look, 0.001, rest=10.0):
+        until(lambda: len(begun) > 3)
+    assert min(later - earlier for earlier, later in pairwise(begun)) >= 0.2
 
 
 def test_a_dry_run_of_watching_tells_all_that_hinders_and_begins_nothing(home, store, capsys):

@@ -33,6 +33,12 @@ def due_now(home: Path, store: Store, settings: WatchSettings, now: float | None
     )
 
 
+def _may_turn(home: Path, store: Store, settings: WatchSettings) -> bool:
+    """Whether the wheel would turn now if it were worth it."""
+    turns = store.turns()
+    return decide_due(settings, "it is worth it", "", costs_of(turns), usual_cost(turns), time.time(), hindrances(home, store)).now
+
+
 @lru_cache(maxsize=1)
 def _worth(home: Path, store: Store, rule: WorthRule, _known: tuple[object, ...]) -> Worth:
     """Read anew only where something has happened."""
@@ -57,9 +63,12 @@ def hindrances(home: Path, store: Store) -> Iterator[str]:
 
 
 def ask_if_due(home: Path, store: Store, settings: WatchSettings) -> bool:
-    """Ask for a turn where one is due; whoever watches takes it as one that the page asked for. Feedback is tried once."""
+    """Ask for a turn where one is due; whoever watches takes it as one that the page asked for. Feedback is tried once.
+
+    What was said is weighed last, where nothing else stands in the way: it is read from the beginning.
+    """
     seq = store.last_seq()
-    if not settings.by_itself or not due_now(home, store, settings).now:
+    if not settings.by_itself or not _may_turn(home, store, settings) or not due_now(home, store, settings).now:
         return False
     try:
         store.ask_turn(ITSELF)

@@ -15,7 +15,7 @@ from feilun.artifacts import find, lineage
 from feilun.config import RolloutSettings
 from feilun.store import LOAD_FAILURE_NOTE, Conflict, RolloutMove, RolloutRow, Store, TurnRow
 from feilun.turn.account import leave_account
-from feilun.turn.beside import again_and_again
+from feilun.turn.beside import REST, again_and_again
 from feilun.turn.rollout import GATES, UNFELT_SECONDS, Found, Seen, complaints_seen, decide_rollout, firsts_of, plan_rollout, shadow_harms
 from feilun.types import UserError
 
@@ -201,4 +201,4 @@ def release(store: Store, rollout_id: str | None = None) -> tuple[str, int]:
 
 def keeping_rollouts(home: Path, store: Store, look_seconds: float = LOOK_SECONDS) -> AbstractContextManager[None]:
     """While the block runs, a thread looks at the rollout again and again; also while a turn trains."""
-    return again_and_again("rollout", lambda: look(home, store), look_seconds)
+    return again_and_again("rollout", lambda: look(home, store), look_seconds, rest=REST)

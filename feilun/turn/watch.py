@@ -19,7 +19,7 @@ from pathlib import Path
 
 from feilun.config import TurnSettings, rebuild
 from feilun.store import Store, StoreError, StoreUnavailable, TurnRow
-from feilun.turn.beside import again_and_again
+from feilun.turn.beside import REST, again_and_again
 from feilun.turn.itself import ask_if_due
 from feilun.turn.retention import apply_retention, is_due
 from feilun.turn.rolling import keeping_rollouts
@@ -114,8 +114,9 @@ class Watcher:
             self.request = str(asked["id"])
             run_turn(self.home, owner_settings(self.home, self.store), command=self.command, request=self.request)
         elif (settings := left_watch(self.store)).by_itself and time.monotonic() >= self.next_by_itself:
+            began = time.thread_time()
             ask_if_due(self.home, self.store, settings)
-            self.next_by_itself = time.monotonic() + settings.look_seconds
+            self.next_by_itself = time.monotonic() + max(settings.look_seconds, REST * (time.thread_time() - began))
 
     def go_on(self, turn: TurnRow) -> None:
         self.request = str(turn.plan["request"])

@@ -275,7 +275,7 @@ def _planned(store: Store, settings: TurnSettings) -> TurnResult:
     fate = f"go on with turn {unfinished.id}" if unfinished is not None else f"start {plan['name']}"
     why = (
         f"would {fate} from {plan['champion']['model']}: {', '.join(waiting)}",
-        f"{len(store.events())} events so far, {len(store.current_votes())} of them standing",
+        f"{store.last_seq()} events so far, {store.count_votes()} of them standing",
         _wanted(plan["gate"]),
     )
     return TurnResult(turn=unfinished.id if unfinished is not None else "", verdict="planned", why=why, champion=plan["champion"]["model"],
