@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_store import add_completion
 
+from benchmarks.durability import Measured, slope
 from feilun.store import CompletionRecord, EventRow, FeedbackRequest, Store, StoreError
 from feilun.types import Decision
 
@@ -197,3 +198,8 @@ def test_several_requests_of_one_commit_know_of_each_other(home):
         assert len(store.events()) == 2
         superseded = store._database.write(lambda c: feedback.record(c, [ask("thumb", 1), ask("thumb", -1, supersedes=first.id)]))
         assert [result.status for result in superseded] == ["recorded", "superseded"]
+
+
+def test_the_benchmark_tells_how_much_slower_its_last_round_was() -> None:
+    rounds = [Measured(4400.0, 0.2), Measured(5000.0, 0.3), Measured(1100.0, 0.9)]
+    assert slope(rounds) == (0.25, 4.5)
