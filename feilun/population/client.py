@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import httpx
@@ -43,15 +44,17 @@ class Client:
         self,
         prompt: str,
         *,
+        before: Sequence[str] = (),
         user: str | None = None,
         thread_id: str | None = None,
         temperature: float = 0.0,
         seed: int | None = None,
         stream: bool = False,
     ) -> Answer:
-        """One question, one answer; `thread_id` makes a repeated question a sibling."""
+        """One question, one answer; `thread_id` makes a repeated question a sibling. before: what was said in turn, the user first."""
+        said = zip(cycle(("user", "assistant")), (*before, prompt))
         body: dict[str, Any] = {
-            "model": self._model, "messages": [{"role": "user", "content": prompt}],
+            "model": self._model, "messages": [{"role": role, "content": text} for role, text in said],
             "temperature": temperature, "max_tokens": self._max_tokens,
         }  # fmt: skip
         optional = {"user": user, "metadata": {"thread_id": thread_id} if thread_id else None, "seed": seed, "stream": stream or None}
