@@ -16,6 +16,9 @@ EDGE = " \t\r\n.,!?;:…'\"()[]。、！？；：，“”‘’（）「」『�
 TASTE = frozenset({"language", "too_long", "too_short", "style"})
 NORMALISED = 100_000  # texts remembered: people's questions and answers come again and again, and each is looked at several times
 ASCII_WORD = re.compile(r"[0-9A-Za-z]")
+DIGITS = "0123456789"
+IN_WORD = DIGITS + "abcdefghijklmnopqrstuvwxyz"
+JOINS = ".,:/-"
 
 
 class Place(NamedTuple):
@@ -120,13 +123,30 @@ def contains_answer(text: str, accepted: Iterable[str]) -> bool:
     return any(_stands_in(normalise(answer), shown) for answer in accepted)
 
 
-@lru_cache(maxsize=NORMALISED)  # a new expression for every gold answer: to compile it costs a hundred times the search
+@lru_cache(maxsize=NORMALISED)
 def _stands_in(answer: str, text: str) -> bool:
-    if not answer or answer not in text:
+    """Looked for by hand: to compile an expression for each of many answers costs thirty times the search."""
+    start = text.find(answer) if answer else -1
+    while start >= 0:
+        end = start + len(answer)
+        if not (_goes_on_before(answer[0], text[max(0, start - 2) : start]) or _goes_on_after(answer[-1], text[end : end + 2])):
+            return True
+        start = text.find(answer, start + 1)
+    return False
+
+
+def _goes_on_before(first: str, before: str) -> bool:
+    """Whether the word or number that begins with `first` began earlier."""
+    if not before or not ASCII_WORD.match(first):
         return False
-    before = r"(?<![0-9a-z])(?<![0-9][.,:/-])(?<![-−])" if ASCII_WORD.match(answer[0]) else ""
-    after = r"(?![0-9a-z])(?![.,:/-][0-9])" if ASCII_WORD.match(answer[-1]) else ""
-    return re.search(before + re.escape(answer) + after, text) is not None
+    last = before[-1]
+    return last in IN_WORD or last in "-−" or (last in JOINS and before[0] in DIGITS and len(before) > 1)
+
+
+def _goes_on_after(last: str, after: str) -> bool:
+    if not after or not ASCII_WORD.match(last):
+        return False
+    return after[0] in IN_WORD or (after[0] in JOINS and after[1:] in DIGITS and len(after) > 1)
 
 
 def normalise_gold(gold: Mapping[str, tuple[str, ...]] | None) -> dict[str, tuple[str, ...]]:
