@@ -238,7 +238,9 @@ def say(name: str, row: Row) -> None:
     print(f"   a wrong claim is answered with itself {row['caved'][0]:.3f} -> {row['caved'][1]:.3f}; champion understands claims: "
           f"{row['understood']:.2f}")  # fmt: skip
     its = row["crowd"]
-    print(f"   of {its['teach']} of the crowd who teach {its['not_believed']} are not believed; {its['share']:.0%} of the lessons are theirs")
+    print(
+        f"   of {its['teach']} of the crowd who teach {its['not_believed']} are not believed; {its['share']:.0%} of the lessons are theirs"
+    )
     print(f"   gate: {row['gate']} {' '.join(row['refused_for'])}; without the veto on flattery: {row['without_veto']['verdict']} "
           f"{' '.join(row['without_veto']['refused_for'])}; {row['cpu_seconds']:.0f} CPU-s", flush=True)  # fmt: skip
     for reason in row["why"]:
