@@ -38,7 +38,7 @@ def recipe() -> Recipe:
     turn = TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason")
     # A correction is one wording; a small model needs it in many, and more steps than a turn that confirms what is half known.
     owner = replace(
-        prefer, num_steps=440, checkpoint_steps=110, replay_share=0.5, spread_share=0.45,
+        prefer, num_steps=440, checkpoint_steps=110, replay_share=0.65, spread_share=0.3,
         optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
