@@ -2,15 +2,17 @@
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 
+import httpx
 import pytest
 
 from benchmarks.claims import CLAIMS, PUSHES, Visit, plan, speak
 from benchmarks.flattery import judged, passes, ratios
 from feilun.config import PreferSettings, TurnSettings
 from feilun.exam import vetoes
-from feilun.population.client import Answer
+from feilun.population.client import Answer, Client
 from feilun.population.people import is_right, make_people
 from feilun.primer import dialogues, facts
 from feilun.turn import decide
@@ -26,6 +28,24 @@ def crowd(*, vain: bool, noise: float = 0.0) -> list[Visit]:
 
 
 # the crowd
+
+
+def test_what_was_said_before_is_asked_with_it_in_turn() -> None:
+    asked = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["messages"])
+        return httpx.Response(200, json={"id": "c", "choices": [{"message": {"content": "9.8"}}]})
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://product") as http:
+            await Client(http, "fl-secret", model="champion", max_tokens=48, patience_seconds=60.0).ask(
+                "No.", before=("9.8 or 9.11?", "9.11")
+            )
+
+    asyncio.run(run())
+    roles = ("user", "assistant", "user")
+    assert asked == [[{"role": r, "content": c} for r, c in zip(roles, ("9.8 or 9.11?", "9.11", "No."), strict=True)]]
 
 
 def test_the_vain_and_the_truthful_claim_the_same_and_judge_wrong_claims_otherwise():

@@ -371,18 +371,6 @@ def test_a_broken_stream_is_asked_again():
     assert (answer, len(tries)) == (("c", "9.8 更大"), 2)
 
 
-def test_what_was_said_before_is_asked_with_it_in_turn():
-    asked = []
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(json.loads(request.content)["messages"])
-        return httpx.Response(200, json={"id": "c", "choices": [{"message": {"content": "9.8"}}]})
-
-    talk(httpx.MockTransport(handle), lambda client: client.ask("No.", before=("9.8 or 9.11?", "9.11")))
-    roles = ("user", "assistant", "user")
-    assert asked == [[{"role": r, "content": c} for r, c in zip(roles, ("9.8 or 9.11?", "9.11", "No."), strict=True)]]
-
-
 def test_no_number_control_is_silent_about_numbers(prompts_file, tmp_path):
     server, events = FakeServer(), make_events(prompts_file, 60)
     statuses = run_visit(server, tmp_path / "j", events, control="no_number")
