@@ -178,7 +178,7 @@ def test_again_it_does_nothing_and_another_seed_is_an_error(ring, capsys):
 
 
 def test_the_drill_reads_what_a_ring_came_to(ring, report):
-    seed = drill.read_seed(ring)
+    seed = drill.read_seed(ring, 12)
     assert [row["acceptance"]["mean"] for row in seed.rows] == [row["acceptance"]["mean"] for row in report["generations"]]
     assert seed.rows[1]["events"] == report["events"]
     assert all(seconds > 0 for seconds in seed.rows[1]["cpu_seconds"].values())
@@ -194,7 +194,7 @@ def test_a_finished_ring_goes_on_to_more_turns(ring, report, tmp_path):
     assert [row["name"] for row in again["generations"]] == ["first", "turn 1", "turn 2"]
     assert again["generations"][:2] == report["generations"]
     assert (again["events"], again["starts"]) == (120, report["starts"] + 1)
-    assert [row.get("events") for row in drill.read_seed(home).rows] == [None, 60, 60]
+    assert [row.get("events") for row in drill.read_seed(home, 12).rows] == [None, 60, 60]
     turn_ring(home)  # fewer than it has turned: nothing is done, nothing is lost
     assert read_json(home / "report.json") == again
     assert read_json(ring / "report.json") == report

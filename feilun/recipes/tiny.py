@@ -17,7 +17,7 @@ def recipe() -> Recipe:
         sft=replace(demo.sft, num_steps=20, checkpoint_steps=5, compile="off", rows=8),
         prefer=prefer,
         exam=exam,
-        turn=replace(demo.turn, prefer=prefer, exam=exam),
+        turn=replace(demo.turn, prefer=prefer, exam=exam, num_in_doubt=0),
         owner_turn=replace(demo.owner_turn, prefer=replace(prefer, spread_share=0.2, replay_share=0.5), exam=exam, exam_tasks=()),
         demo=replace(demo.demo, num_documents=2_000, num_examples=400, turns=1, events_per_turn=40, **people),
     )
