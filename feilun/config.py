@@ -26,6 +26,7 @@ __all__ = [
 T = TypeVar("T")
 MAX_PORT = 65_535
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+ROLLOUTS = ("direct", "staged")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -193,7 +194,7 @@ class PreferSettings(SftSettings):
     """Feedback lessons as weighted sft rows, their edits as DPO pairs (`pair_weight` 0 leaves those out), and replay.
 
     `replay_share` of the rows come from the lessons `replay`, without those whose task is in `replay_without`;
-    `spread_share` of them from the lessons `spread`, which say what the owner taught in other words.
+    `spread_share` from the lessons `spread`, the owner's in other words. `base_share` of each final weight is the base's.
     """
 
     spread: str = ""
@@ -205,6 +206,7 @@ class PreferSettings(SftSettings):
     pair_rows: int = 8
     beta: float = 0.1
     nll_weight: float = 0.1
+    base_share: float = 0.0
 
     def __post_init__(self) -> None:
         at_least(self, pair_rows=1)
@@ -262,9 +264,6 @@ class RolloutSettings:
         if not 0 <= self.holdback_share <= 0.5 or not 0 < self.shadow_share <= 1 or not 0 < self.alpha < 1:
             found = f"shadow_share={self.shadow_share:g}, holdback_share={self.holdback_share:g}, alpha={self.alpha:g}"
             raise UserError(f"{found}: allowed are (0, 1], [0, 0.5] and (0, 1)")
-
-
-ROLLOUTS = ("direct", "staged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from train_house import QUESTION, SHAPE, Rows, build_home, lesson, pair, publish_lessons, settings_of, small_chat, small_model
 
 from feilun.artifacts import find
@@ -373,6 +374,20 @@ def test_without_a_pair_weight_no_pair_is_read(trained: Path) -> None:
     assert made.manifest["counts"]["replay"] == {"rows": 40, "used": 40, "shortened": 0, "too_long": 0, "no_weight": 0, "without": 0}
 
 
+def test_a_share_of_the_base_lies_between_it_and_what_was_trained(trained: Path) -> None:
+    def weights(path: Path) -> dict[str, torch.Tensor]:
+        return load_file(path / "model.safetensors")
+
+    made = {
+        share: run.train_prefer(trained, settings_of("prefer", num_steps=3, base_share=share), f"share{share}", say=lambda _: None)
+        for share in (0.0, 0.25)
+    }
+    base, whole, mixed = (weights(find(trained, "base", "models").path), weights(made[0.0].path), weights(made[0.25].path))
+    assert any(not torch.equal(base[name], whole[name]) for name in base)
+    for name in base:
+        assert torch.allclose(mixed[name], 0.25 * base[name] + 0.75 * whole[name], atol=1e-6)
+
+
 def test_without_steps_or_seconds_the_lessons_are_passed_twice(trained: Path) -> None:
     said: list[str] = []
     made = run.train_sft(trained, settings_of("sft", num_steps=0, text_share=0.0), "passes", say=said.append)
@@ -403,6 +418,7 @@ def test_pairs_too_long_or_without_weight_are_counted(trained: Path) -> None:
         ("sft", {"compile": "yes"}, "compile='yes' is unknown; allowed: auto, on, off"),
         ("sft", {"precision": "fp8"}, "precision='fp8' is unknown; allowed: auto, bf16, fp32"),
         ("sft", {"lessons": "nobody"}, "no artifact 'nobody'"),
+        ("prefer", {"base_share": 1.0}, "base_share=1: allowed are numbers from 0 up to, but not including, 1"),
         ("prefer", {"replay_share": 0.8, "text_share": 0.2}, "each must be above 0"),
         ("prefer", {"replay_without": ("copying",)}, "no lesson holds a token to learn; 0 rows"),
         ("pretrain", {"depth": 0}, "depth=0: allowed"),

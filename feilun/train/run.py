@@ -12,6 +12,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -50,7 +51,10 @@ class Telling(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A stage that is ready to run. `counts` is what the manifest tells about the rows, `pass_steps` one pass over them."""
+    """A stage that is ready to run. `counts` is what the manifest tells about the rows, `pass_steps` one pass over them.
+
+    ending: what is done to the weights after the last step.
+    """
 
     model: Transformer
     tokenizer: Tokenizer
@@ -59,6 +63,7 @@ class Prepared(NamedTuple):
     parents: list[str]
     counts: dict[str, Any]
     pass_steps: int = 0
+    ending: Callable[[Transformer], None] = lambda _: None
 
 
 def train_pretrain(
@@ -122,6 +127,8 @@ def train_prefer(
     home: Path, settings: PreferSettings, name: str, *, resume: bool = False, progress: Report | None = None, say: Say = print
 ) -> Artifact:
     """Lessons from feedback on top of a chat model, with replay; returns the candidate."""
+    if not 0 <= settings.base_share < 1:
+        raise UserError(f"base_share={settings.base_share:g}: allowed are numbers from 0 up to, but not including, 1")
     require(settings, "base", "lessons", *(["replay"] if settings.replay_share else []))
     settings = pinned(home, settings, base="models", lessons="lessons", spread="lessons", replay="lessons", text="tokens")
 
@@ -137,9 +144,22 @@ def train_prefer(
         packer = make_packer(settings, [(rows, share), *spread, *replay, *text])
         objective = preference(lessons, chat, start.model, settings, packer, counts)
         parents = [start.ref, f"lessons/{lessons.ref}", *spread_from, *replayed, *parents]
-        return Prepared(start.model, start.tokenizer, True, objective, parents, counts, num_pass_steps(packer))
+        ending = partial(draw_back, home=home, settings=settings)
+        return Prepared(start.model, start.tokenizer, True, objective, parents, counts, num_pass_steps(packer), ending)
 
     return run_stage(home, "prefer", name, settings, prepare, no_measure, Telling(resume, progress, say))
+
+
+@torch.no_grad()
+def draw_back(model: Transformer, home: Path, settings: PreferSettings) -> None:
+    """Draw every weight towards the base's: between the two much of what the base knew comes back, before what was learnt goes.
+
+    Wortsman et al. 2022 (arXiv 2109.01903) average a model before and after fine-tuning so.
+    """
+    if settings.base_share:
+        before = load_model(find(home, settings.base, "models").path, compute_dtype(settings.precision)).state_dict()
+        for name, weight in model.named_parameters():
+            weight.lerp_(before[name], settings.base_share)
 
 
 def no_measure(_: Transformer) -> dict[str, Any]:
@@ -313,6 +333,7 @@ def carry_out(
         write_json(run.path / "before.json", before)
     sample = None if prepared.chat else lambda model: sample_texts(model, prepared.tokenizer)
     num_steps = train_loop(prepared.model, prepared.objective, settings, run, stage=told["stage"], progress=telling.progress, sample=sample)
+    prepared.ending(prepared.model)
     finish(run, prepared, measure, telling.say)
     with draft(home, "models", told["name"], parents=prepared.parents, recipe=told) as work:
         save_model(work.path, prepared.model, prepared.tokenizer, chat=prepared.chat)
