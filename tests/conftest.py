@@ -11,6 +11,16 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those of a file share one, and so do all that share the browser."""
+    for item in items:
+        is_in_browser = "browser" in item.path.relative_to(TESTS).parts
+        item.add_marker(pytest.mark.xdist_group("browser" if is_in_browser else item.path.name))
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:

@@ -50,12 +50,10 @@ class Said(NamedTuple):
 class Mirrors:
     """drops: questions that should have been mirrored and were not, by reason, until they are told to the store."""
 
-    def __init__(
-        self, store: Store, traffic: Traffic, *, max_waiting: int = MAX_WAITING, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, store: Store, traffic: Traffic) -> None:
         self.drops: Counter[str] = Counter()
-        self._store, self._traffic, self.patience_seconds = store, traffic, patience_seconds
-        self._waiting: asyncio.Queue[Job] = asyncio.Queue(max_waiting)
+        self._store, self._traffic = store, traffic
+        self._waiting: asyncio.Queue[Job] = asyncio.Queue(MAX_WAITING)
         self._rollout_id = ""
 
     def offer(self, generation: "Generation", *, is_whole: bool) -> None:
@@ -131,7 +129,7 @@ class Mirrors:
 
     async def _quiet(self, state: "State") -> bool:
         """Whether a moment came in which nobody is being answered."""
-        end = time.monotonic() + self.patience_seconds
+        end = time.monotonic() + PATIENCE_SECONDS
         while state.generations:
             if time.monotonic() > end:
                 return False
