@@ -286,10 +286,11 @@ def rolled_out(threads: list[Thread], champion: str, candidate: str) -> Rows:
 
 
 def _exposure(thread: Thread, place: int) -> Row:
+    """As if everybody came at the last step of the canary, which draws a third of those who had the champion before."""
     who = digest(thread.principal)[:16]
-    arm = "candidate" if int(who, 16) % 2 else "champion"
+    arm = "champion" if int(who, 16) % 3 else "candidate"
     return {
-        "completion_id": thread.completion(place), "rollout_id": ROLLOUT, "who": who, "phase": "canary", "step": 3, "lot": 0.5,
+        "completion_id": thread.completion(place), "rollout_id": ROLLOUT, "who": who, "phase": "canary", "step": 3, "lot": 1 / 3,
         "arm": arm, "seconds": 0.1, "fault": "", "at": thread.at + place / 4,
     }  # fmt: skip
 
