@@ -67,9 +67,9 @@ class OwnerRooms(FakeRooms):
         answers = read_json(find(home, model).path / "model.json")["answers"]
         return run_lesson_exam(home, model, **asked, chat=Parrot(answers))
 
-    def run_exam(self, home, model, *, split, settings, tasks):
-        assert tasks == ()
-        return super().run_exam(home, model, split=split, settings=settings)
+    def run_exam(self, home, model, *, split, settings, tasks, first=0):
+        assert bool(tasks) == bool(first)
+        return super().run_exam(home, model, split=split, settings=settings, tasks=tasks, first=first)
 
 
 def do_step(home: Path, turn_id: str, step: str) -> None:

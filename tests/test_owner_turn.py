@@ -249,6 +249,20 @@ def test_an_owners_turn_learns_keeps_and_says_so(home, champion):
     assert {"turn-1", "turn-1-gate", "first-lessons", "turn-1-lessons"} <= owed
 
 
+@pytest.mark.parametrize(("later", "verdict"), [(0.94, "promoted"), (0.88, "refused")])
+def test_where_it_is_open_what_an_owners_turn_lost_more_is_asked(home, champion, later, verdict):
+    """Of the first 400 the candidate loses .05 and a little, by chance or not; the next 600 tell."""
+    correct(home, "cat?", "Mimi")
+    drill(home, candidate={"copying": 0.895, "later": {"copying": later}})
+    result = owner_turn(home)
+    assert result.verdict == verdict
+    receipt = receipt_of(home, result)
+    assert {name: receipt["tasks"][name]["n"] for name in SHARES} == {"number_hard": 400, "number_near": 400, "copying": 1000}
+    assert receipt["more"] == result.outputs["exam"]["more"]
+    assert {task for tasks in receipt["more"].values() for task in tasks} == {"copying"}
+    assert receipt["rule"]["num_in_doubt"] == 1000
+
+
 def test_a_turn_with_nothing_new_is_refused_before_it_costs_anything(home, champion):
     said = owner_turn(home).why[0]
     assert "no correction of yours stands that may teach; correct an answer first" in said

@@ -22,17 +22,20 @@ Rows = list[dict[str, Any]]
 def examine(job: Job) -> dict[str, Any]:
     """Both on the same questions; an exam that was taken before with these settings is found, not taken again.
 
-    Returns refs: {"champion": [...], "candidate": [...]}; of a crowd's turn also "best": {task: {"model", "exam"}}, where a model
-    before the champion did better than it, and "more": {model: {task: exam}} of the tasks that were in doubt.
+    Returns refs: {"champion": [...], "candidate": [...]}; "more": {model: {task: exam}} of the tasks that were in doubt; of a crowd's
+    turn also "best": {task: {"model", "exam"}}, where a model before the champion did better than it.
     """
     refs = {"champion": job.champion, "candidate": str(job.output("train", "candidate"))}
     if job.is_owners:
-        return {side: [ref_of(exam) for exam in owner_exams(job, ref)] for side, ref in refs.items()}
-    asked = held_out_questions(job.store, job.output("collect", "upto_seq"))
-    exams = {side: list(all_exams(job, ref, asked.questions)) for side, ref in refs.items()}
-    best = best_before(job, exams["champion"][0])
-    more = ask_more(job, refs, {side: read_rows(exams[side][0].path / ANSWERS) for side in SIDES}, best)
-    return {side: [ref_of(exam) for exam in made] for side, made in exams.items()} | {"best": best, "more": more, HELD_OUT: asked.counts()}
+        exams = {side: list(owner_exams(job, ref)) for side, ref in refs.items()}
+        _, *gates = zip(*(exams[side] for side in SIDES), strict=True)
+        found: dict[str, Any] = {"more": ask_more(job, refs, gates[0], {}) if gates else {}}
+    else:
+        asked = held_out_questions(job.store, job.output("collect", "upto_seq"))
+        exams = {side: list(all_exams(job, ref, asked.questions)) for side, ref in refs.items()}
+        best = best_before(job, exams["champion"][0])
+        found = {"best": best, "more": ask_more(job, refs, [exams[side][0] for side in SIDES], best), HELD_OUT: asked.counts()}
+    return {side: [ref_of(exam) for exam in made] for side, made in exams.items()} | found
 
 
 def all_exams(job: Job, model: str, asked: Sequence[Mapping[str, Any]]) -> Iterator[Artifact]:
@@ -87,16 +90,20 @@ def best_of(job: Job, output: Mapping[str, Any]) -> dict[str, Best]:
 
 
 def ask_more(
-    job: Job, refs: Mapping[str, str], sides: Mapping[str, Rows], best: Mapping[str, Mapping[str, str]]
+    job: Job, refs: Mapping[str, str], exams: Sequence[Artifact], best: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, str]]:
-    """{model: {task: exam}} of the questions that follow the first ones, for each task of which it is in doubt whether it fell too far."""
+    """{model: {task: exam}} of the questions that follow the first ones, for each task of which it is in doubt whether it fell too far.
+
+    exams: those of the gate's first questions, of champion and candidate.
+    """
     first, in_all = job.settings.exam.num_samples, job.settings.num_in_doubt
     if in_all <= first:
         return {}
     excluded = frozenset(job.turn.steps["curate"].output.get("shown", ()))
     settings = dataclasses.replace(job.settings.exam, num_samples=in_all)
     found: dict[str, dict[str, str]] = {}
-    for task in in_doubt(sides["champion"], sides["candidate"], job.settings, excluded, best_of(job, {"best": best})):
+    champion, candidate = (read_rows(exam.path / ANSWERS) for exam in exams)
+    for task in in_doubt(champion, candidate, job.settings, excluded, best_of(job, {"best": best})):
         for model in dict.fromkeys((*refs.values(), *filter(None, [best.get(task, {}).get("model")]))):
             exam = job.rooms.run_exam(job.home, model, split="gate", settings=settings, tasks=(task,), first=first)
             found.setdefault(model, {})[task] = ref_of(exam)

@@ -153,7 +153,7 @@ def _gate(job: Job) -> dict[str, Any]:
     (champions, champions_more), (candidates, candidates_more) = (answers_of(job, side, told) for side in ("champion", "candidate"))
     sides, shown = (marked(champions), marked(candidates)), frozenset(job.turn.steps["curate"].output.get("shown", ()))
     if job.is_owners:
-        verdict = decide_taught(*sides, job.settings, shown)
+        verdict = decide_taught(*sides, job.settings, shown, more=(champions_more, candidates_more))
     else:
         verdict = decide(*sides, job.settings, shown, more=(champions_more, candidates_more), best=best_of(job, told))
     kept = {key: told[key] for key in (HELD_OUT, "best", "more") if told.get(key)}

@@ -23,8 +23,6 @@ NOT_READ = (
     "may_carry",
     "main_share",
     "falls_from",
-    "num_in_doubt",
-    "sure",
     "alpha",
     "rise",
     "min_voters",
@@ -53,7 +51,12 @@ class Judged(NamedTuple):
 
 
 def decide_taught(
-    champion_answers: Answers, candidate_answers: Answers, settings: TurnSettings, excluded: Collection[str] = frozenset()
+    champion_answers: Answers,
+    candidate_answers: Answers,
+    settings: TurnSettings,
+    excluded: Collection[str] = frozenset(),
+    *,
+    more: tuple[Answers, Answers] = ((), ()),
 ) -> GateVerdict:
     """Promote or refuse, with reasons, on rows {"id", "task", "value", ...} of the exams and of the owner's questions.
 
@@ -61,9 +64,10 @@ def decide_taught(
     least one. (b) Of those that it got right, no more than settings.max_fall are lost; one may be, where there are fewer than
     20. (c) No exam task falls beyond its margins. (d) The owner's held-out questions are not answered significantly worse,
     where there are MIN_HELD_OUT of them. Every exam task that one side has must be there on the other.
-    excluded: as in `decide`.
+    excluded, more: as in `decide`.
     """
-    champion, candidate = (by_task(counted(rows, excluded)) for rows in (champion_answers, candidate_answers))
+    sides = zip((champion_answers, candidate_answers), more, strict=True)
+    champion, candidate = (by_task(counted([*rows, *rest], excluded)) for rows, rest in sides)
     exams = exam_names({*champion, *candidate} - {TAUGHT, HELD_OUT}, settings)
     judged = {TAUGHT: judge_taught(champion.get(TAUGHT, []), candidate.get(TAUGHT, []), settings)}
     judged |= {
