@@ -36,10 +36,10 @@ def recipe() -> Recipe:
         optimiser=OptimiserSettings(matrix_lr=0.0025, other_lr=2.5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     turn = TurnSettings(prefer=prefer, exam=exam, protect="feilun.primer.numbers:reserved_reason")
-    # A correction is one wording; a small model needs it in many, and more steps than a turn that confirms what is half known. On the
-    # way back to the champion half of what arithmetic lost is there again at .15, where all that was taught is still known (not at .3).
+    # A correction is one wording; a small model needs it in many, and more steps than a turn that confirms what is half known. A
+    # tenth of the way back to the champion much of what arithmetic lost is there again, and all that was taught (not at three tenths).
     owner = replace(
-        prefer, num_steps=440, checkpoint_steps=110, replay_share=0.65, spread_share=0.3, base_share=0.15,
+        prefer, num_steps=440, checkpoint_steps=110, replay_share=0.65, spread_share=0.3, base_share=0.1,
         optimiser=OptimiserSettings(matrix_lr=0.005, other_lr=5e-4, cooldown_fraction=0.7),
     )  # fmt: skip
     return Recipe(
