@@ -17,7 +17,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(shell [ -t 2 ] || echo --quiet)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 # Tests in two processes, a file in one of them: each test computes in one thread. `make test IN_TWO=` runs them in one.
-IN_TWO ?= --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+IN_TWO ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 GOAL := $(or $(firstword $(MAKECMDGOALS)),help)
 # Measured with `du -sm .venv`: Linux x86-64, Python 3.11, torch 2.13 with and without CUDA.
 DEMO_SIZE := 1.5 GB with the CPU build of torch, 5.4 GB with the CUDA build
