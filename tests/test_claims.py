@@ -1,6 +1,7 @@
 """One claim in other wordings: found, weighed once, never dropped; what only looks alike stays apart."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -10,9 +11,11 @@ from vote_house import RATERS, vote
 from benchmarks.attack_rules import RULES
 from benchmarks.attack_streams import make_stream
 from benchmarks.attacks import PRIOR, SMALL, measure
+from feilun.exam.overlap import shown_questions
 from feilun.feedback import LessonRules, curate
 from feilun.feedback.claims import Claim, _repeats, claim_of, same_claims
 from feilun.feedback.lessons import lessons_report
+from feilun.feedback.opinions import normalise
 from feilun.store import OWNER, CurrentVote
 
 ANN, BOB, CAT = RATERS[:3]
@@ -48,6 +51,24 @@ def test_a_claim_in_ever_other_wordings_weighs_as_one_lesson(wordings: tuple[str
     taken = sum(lesson.weight for lesson in loose.lessons) - one.lessons[0].weight
     assert lessons_report(many)["shared"] == {"claims": 1, "lessons": len(many.lessons), "weight": pytest.approx(taken)}
     assert lessons_report(loose)["shared"] == {"claims": 0, "lessons": 0, "weight": 0.0}
+
+
+WIDE = {ord(c): ord(c) + 0xFEE0 for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"}
+
+
+@pytest.mark.parametrize("disguise", [lambda text: text.translate(WIDE), lambda text: "\u200b".join(text)])
+@pytest.mark.parametrize(
+    ("asked", "said"), [("What is the code of the Lyon office?", "Code 4711 it is"), ("里昂办事处的 B12 代号是多少?", "代号是 4711")]
+)
+def test_wide_letters_and_what_nobody_sees_make_no_other_claim(disguise: Callable[[str], str], asked: str, said: str) -> None:
+    plain, dressed = (claim_of([{"role": "user", "content": q}], a) for q, a in ((asked, said), (disguise(asked), disguise(said))))
+    assert (dressed.named, dressed.added) == (plain.named, plain.added)
+    assert same_claims([plain, dressed]) == [[0, 1]]
+    assert normalise(disguise(said)) == normalise(said)
+    votes = [vote(seq, ANN, "edit", text, prompt=asked, answer="12") for seq, text in enumerate((said, disguise(said)), 1)]
+    (lesson,) = curate(votes, None, LessonRules()).lessons
+    assert len(lesson.events) == 2, "who says it again in disguise has said it again"
+    assert shown_questions([disguise("27 + 58 = ?")], {"sum/1": "27 + 58 = ?"}).keys() == {"sum/1"}
 
 
 @pytest.mark.parametrize("wordings", [EN, ZH])

@@ -10,12 +10,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-__all__ = ["NEAR", "rarest", "shown_questions"]
+__all__ = ["NEAR", "UNSEEN", "rarest", "shown_questions"]
 
 NEAR = 0.9  # shared runs of all runs (Jaccard): one changed word in ten is no other question
 NUMBER = re.compile(r"\d+(?:\.\d+)*")
 RUN_CHARS = 3
 SIGNS = frozenset("+-−*/×÷=<>%")
+# Characters of no width: nobody sees them, so they part no word and no number (Unicode's Default_Ignorable_Code_Point).
+UNSEEN = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    r"\U000e0000-\U000e0fff]"
+)
 
 
 def shown_questions(taught: Iterable[str], asked: Mapping[str, str]) -> dict[str, str]:
@@ -55,7 +60,7 @@ def is_near(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def numbers_in(text: str) -> frozenset[str]:
-    return frozenset(NUMBER.findall(unicodedata.normalize("NFKC", text)))
+    return frozenset(NUMBER.findall(UNSEEN.sub("", unicodedata.normalize("NFKC", text))))
 
 
 def runs_of(text: str) -> frozenset[str]:

@@ -11,11 +11,13 @@ Words are all that is seen: a synonym, an invented name or another language make
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from feilun.exam.overlap import UNSEEN
 from feilun.feedback.asking import ASKING, PLAIN
 from feilun.feedback.duplicates import skeleton
 from feilun.feedback.spread import HAN
@@ -28,6 +30,7 @@ NUMBER = re.compile(r"[0-9]+(?:[.,:/-][0-9]+)*")
 PIECE = re.compile(rf"[a-z]+(?:'[a-z]+)?|[{HAN}]")
 OTHER_SCRIPT = re.compile(rf"[^\W\d_a-z{HAN}]+")
 WORD = re.compile(r"\w+")
+WIDE = re.compile(r"[^\W\x00-\x7f]+")
 AROUND = frozenset(word for words in (*ASKING.values(), *PLAIN.values()) for word in words)
 SAME_SHARE = 0.8  # of what the answer that adds less adds
 LEAST_NAMED = 4  # things, of which one may be forgiven
@@ -63,10 +66,18 @@ class Claim(NamedTuple):
 
 def claim_of(prompt: Sequence[Mapping[str, Any]], answer: str) -> Claim:
     """Of the last question; where that is only words of asking ("What is it called?"), of the one before; else of all its words."""
-    asked = [str(message["content"]).lower() for message in prompt if message["role"] == "user"][-2:]
+    asked = [_plain(str(message["content"])) for message in prompt if message["role"] == "user"][-2:]
     named = next((found for text in asked[::-1] if (found := _named(text))), None)
     said = frozenset(WORD.findall(asked[-1])) if named is None and asked else named
-    return Claim(said or frozenset(), _pieces(answer.lower()) - _pieces("\n".join(asked)) - AROUND, skeleton(answer))
+    return Claim(said or frozenset(), _pieces(_plain(answer)) - _pieces("\n".join(asked)) - AROUND, skeleton(answer))
+
+
+def _plain(text: str) -> str:
+    """In lower case, letters and figures of one width, without what nobody sees; a wide comma still parts two numbers."""
+    if text.isascii():
+        return text.lower()
+    seen = UNSEEN.sub("", text).replace("．", ".")
+    return WIDE.sub(lambda found: unicodedata.normalize("NFKC", found[0]), seen).lower()
 
 
 @lru_cache(maxsize=REMEMBERED)

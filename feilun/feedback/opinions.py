@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from feilun.exam.overlap import UNSEEN
 from feilun.store import CurrentVote
 
 EDGE = " \t\r\n.,!?;:…'\"()[]。、！？；：，“”‘’（）「」『』"
@@ -41,8 +42,8 @@ class Opinion(NamedTuple):
 
 @lru_cache(maxsize=NORMALISED)
 def normalise(text: str) -> str:
-    """What near-identical texts share: width, case, spacing and the punctuation around them do not count."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(EDGE)
+    """What near-identical texts share: width, case, spacing, the punctuation around them and what nobody sees do not count."""
+    return " ".join(UNSEEN.sub("", unicodedata.normalize("NFKC", text)).casefold().split()).strip(EDGE)
 
 
 def prompt_of(vote: CurrentVote) -> str:
