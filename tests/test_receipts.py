@@ -1,5 +1,6 @@
 """G0 and the chain of receipts: what was changed afterwards is found; what people did not allow is not taught."""
 
+import dataclasses
 import json
 import sqlite3
 
@@ -191,6 +192,17 @@ def test_exam_questions_in_lessons_are_named_and_too_many_refuse(tmp_path):
         said = [(speak(store, who, text), who, text) for who, text in zip(TEACHERS[5:], asked[:4], strict=False)]
         many = check_lessons(store, lessons_of(tmp_path, said), SETTINGS, store.last_seq())
         assert many.why == ("20% of the questions of copying stand in the lessons (at most 5% may): it examines nobody now",)
+
+
+def test_a_question_that_is_asked_in_doubt_does_not_count_where_an_owner_teaches_it(tmp_path):
+    from feilun.exam.tasks import open_tasks
+
+    later = [s.prompt.messages[-1].text for s in open_tasks(("copying",))[0].samples("gate", 30)][25]
+    settings = dataclasses.replace(SETTINGS, rise_task="taught", num_in_doubt=30)
+    with Store.open(tmp_path) as store:
+        said = [(speak(store, "owner", later), "owner", later)]
+        found = check_lessons(store, lessons_of(tmp_path, said), settings, store.last_seq())
+    assert (found.shown, found.why) == (("copying/gate/25",), ())
 
 
 PIECES = ["红色", "的猫", "apple", "three", "27", "2.5", "请", "重复:", "dog", "房子"]

@@ -86,6 +86,8 @@ def test_settings_say_what_they_allow():
         "staged.shares=1.0",
         "staged.alpha=2",
         "staged.sees_ratio=1",
+        "staged.holdback_share=0.5",
+        "staged.shares=0.5,0.95",
     ):
         with pytest.raises(UserError, match="allowed are"):
             apply_settings(TurnSettings(), [wrong])

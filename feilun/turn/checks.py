@@ -44,8 +44,7 @@ def check_lessons(store: Store, lessons: Artifact, settings: TurnSettings, upto_
     givers = store.givers(upto_seq)
     faults = event_faults(rows, givers, store.withheld_events())
     raters, is_owners, personal = raters_of(rows), settings.rise_task == TAUGHT, personal_data(rows)
-    num_asked = settings.exam.num_samples if is_owners else max(settings.exam.num_samples, settings.num_in_doubt)
-    asked = kept_questions(store, settings.exam_tasks, num_asked)
+    asked = kept_questions(store, settings.exam_tasks, max(settings.exam.num_samples, settings.num_in_doubt))
     shown = shown_questions((question_of(row) for row in rows), {key: text for texts in asked.values() for key, text in texts.items()})
     first = {task: list(islice(texts, settings.exam.num_samples)) for task, texts in asked.items()}
     shares = {task: sum(key in shown for key in keys) / len(keys) for task, keys in first.items()}
