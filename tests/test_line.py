@@ -1,5 +1,7 @@
 """What a model may lose: from the champion, from the best before it, and where a first look leaves that open."""
 
+import shutil
+
 import pytest
 from turn_house import FIRST, SETTINGS, drill, home, say, turn_of
 
@@ -70,6 +72,14 @@ def test_where_it_is_open_what_was_lost_more_is_asked(home, later, verdict):
     assert {name: task["n"] for name, task in told.items() if name in FIRST} == {"number_hard": 400, "number_near": 400, "copying": 1000}
     assert ended.verdict == verdict
     assert set(more[ended.candidate].values()) < set(find(home, ended.outputs["gate"]["receipt"]).parents)
+
+
+def test_a_model_that_was_deleted_is_not_compared_with_and_ends_no_turn(home):
+    first = turn_to(home, RISEN)
+    shutil.rmtree(find(home, first.champion).path)
+    second = turn_to(home, {**LOWER, "number_hard": 0.9, "copying": 0.9})
+    assert second.outputs["exam"]["best"] == {}
+    assert second.verdict == "promoted"
 
 
 def test_what_surely_fell_is_not_asked_again(home):

@@ -62,9 +62,11 @@ def owner_exams(job: Job, model: str) -> Iterator[Artifact]:
 def best_before(job: Job, champions: Artifact) -> dict[str, dict[str, str]]:
     """Of each task the model of the champion's line that did best in this very exam, where that is not the champion itself.
 
-    A model whose exam is not in the home any more, or was of other questions, is not compared with.
+    A model that is not in the home any more, nor its exam, or whose exam was of other questions, is not compared with: it could
+    not be asked more.
     """
-    line = [model for model in job.turn.plan.get("line", []) if model != job.champion]
+    there = {ref_of(model) for model in list_artifacts(job.home, "models") if "tombstone" not in model.manifest}
+    line = [model for model in job.turn.plan.get("line", []) if model != job.champion and model in there]
     taken: dict[str, Artifact] = {}
     if line:
         same = (exam for exam in list_artifacts(job.home, "exams") if exam.manifest.get("recipe") == champions.manifest["recipe"])

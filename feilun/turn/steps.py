@@ -22,6 +22,7 @@ from feilun.turn.lease import STALE_SECONDS, Lease, own_name, take
 from feilun.turn.owner import count_corrections, taught_rows
 from feilun.turn.receipts import leave
 from feilun.turn.rolling import begin
+from feilun.turn.sweep import sweep
 from feilun.turn.taught import decide_taught
 from feilun.turn.voters import HELD_OUT
 from feilun.types import UserError
@@ -178,17 +179,26 @@ def _gate(job: Job) -> dict[str, Any]:
 def _promote(job: Job) -> dict[str, Any]:
     """Point at the candidate, unless the champion changed since the plan was made."""
     assert job.output("gate", "verdict") == "promoted"
-    if job.settings.rollout == "staged":
-        return _begin_rollout(job)
     candidate, epoch = job.output("train", "candidate"), job.turn.plan["champion"]["epoch"]
     current = job.store.champion()
     if current is not None and (current.model, current.epoch) == (candidate, epoch + 1):
         return {"epoch": current.epoch, "trouble": ""}  # killed between the promotion and this row
+    if why := _set_aside(job, candidate):
+        return {"epoch": None, "trouble": f"{candidate} is set aside: {why}"}
+    if job.settings.rollout == "staged":
+        return _begin_rollout(job)
     try:
         row = job.store.set_champion(candidate, f"turn {job.turn.id} ({job.name}): {job.output('gate', 'receipt')}", expected_epoch=epoch)
     except Conflict as conflict:
         return {"epoch": None, "trouble": f"the champion changed during the turn: {conflict}"}
     return {"epoch": row.epoch, "trouble": ""}
+
+
+def _set_aside(job: Job, candidate: str) -> str:
+    """Why the candidate may answer nobody, "" where it may: who was forgotten while it was trained may be in it all the same."""
+    if any(erasure.at >= job.turn.started for erasure in job.store.erasures()):
+        sweep(job.home, job.store)
+    return job.store.quarantined().get(candidate, "")
 
 
 def _begin_rollout(job: Job) -> dict[str, Any]:
