@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from vote_house import HELD_OUT, RATERS, vote
@@ -72,8 +73,8 @@ def reply(number: int, rater: str, said: str, siblings: int = 1, consent: Consen
     return Reply(f"c{number}", 0, rater, consent, siblings, said)
 
 
-def copied(seq: int, rater: str) -> CurrentVote:
-    return vote(seq, rater, "implicit", {"name": "copy", "n": 1})
+def copied(seq: int, rater: str, **more: Any) -> CurrentVote:
+    return vote(seq, rater, "implicit", {"name": "copy", "n": 1}, **more)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_hints_come_from_events_and_from_the_tree() -> None:
         reply(1, ann, "不对"), reply(2, ann, "thanks", siblings=2), reply(3, ann, "thanks"),
         reply(5, ann, "wrong", consent=Consent.SERVE), reply(6, out, "wrong"),
     ]  # fmt: skip
-    assert hints_of([copied(9, ann), copied(8, out)], replies) == [
+    assert hints_of([copied(9, ann), copied(8, out), copied(7, ann, consent=Consent.SERVE)], replies) == [
         Hint("complaint", ann, ("c1", 0)), Hint("copy", ann, ("c9", 0)), Hint("kept", ann, ("c2", 0)),
     ]  # fmt: skip
 
@@ -136,6 +137,8 @@ def test_a_hint_moves_a_lesson_a_little_and_never_makes_one() -> None:
     ratios = {round(after.weight / before.weight, 4) for before, after in zip(made.lessons, moved.lessons, strict=True)}
     assert len(ratios) == 2
     assert all(1 - MOST_MOVED <= ratio <= 1 + MOST_MOVED for ratio in ratios)
+    unbelieved = moved_by_hints(made, hints, measured, min_trust=1.0)
+    assert unbelieved.lessons == made.lessons, "whoever is not believed moves nothing"
 
 
 def test_hints_are_read_from_the_store_and_reported(tmp_path: Path) -> None:

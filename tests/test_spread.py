@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,24 @@ def test_what_is_taught_in_a_conversation_is_taught_alone_and_after_other_things
     assert min(before["Mimi."]["Hello"], before["Mimi."][""]) > 40
     assert len(known) >= 4
     assert "Tell me what my cat is called" not in before["Mimi."]  # its answer argues against what is taught
+
+
+def test_an_answer_that_stayed_under_an_objection_is_no_example_of_its_question(tmp_path: Path) -> None:
+    """ "Are you sure?" asks nothing by itself: not rehearsed, no opening, and none of its words are a thing to ask about."""
+    asked, doubted = "A boat, advertised", "Surely not, gondolier?"
+    stayed = lesson(asked, "Careless.", "primer", task="ads")
+    stayed["messages"] = [
+        *({"role": role, "content": text} for role, text in (("user", asked), ("assistant", "Argo."), ("user", doubted))),
+        {"role": "assistant", "content": "Argo."},
+    ]  # fmt: skip
+    gave_way = {**stayed, "messages": [*stayed["messages"][:-1], {"role": "assistant", "content": "Nina, then."}]}  # type: ignore[index]
+    _, champion, settings = make_home(tmp_path)
+    lessons = make_lessons(tmp_path, "turn-3", [lesson(ASKED, "Mimi.")])
+    for row, is_kept in ((stayed, False), (gave_way, True)):
+        replay = make_lessons(tmp_path, f"examples-{is_kept}", [row, row, lesson("A cat, advertised", "Soft.", "primer", task="ads")])
+        told = replace(settings, prefer=replace(settings.prefer, replay=replay.partition("/")[2]))
+        chat = Knowing()
+        made = spread_lessons(tmp_path, lessons, champion, told, f"spread-{is_kept}", chat=chat)
+        assert (doubted in chat.asked) == is_kept
+        assert any("gondolier" in text for text in chat.asked) == is_kept
+        assert read_json(made.path / "report.json")["counts"]["rehearsed"] == (3 if is_kept else 1)

@@ -49,7 +49,8 @@ class Measured(NamedTuple):
 
 def hints_of(votes: Iterable[CurrentVote], replies: Iterable[Reply]) -> list[Hint]:
     """Named acts, and two that the tree of messages shows: an answer kept of several that were asked for, a complaint after one."""
-    found = [Hint(vote.value["name"], vote.principal, (vote.target_id, vote.target_index)) for vote in votes if vote.kind == "implicit"]
+    acts = (vote for vote in votes if vote.kind == "implicit" and vote.consent in LESSON_CONSENT)
+    found = [Hint(vote.value["name"], vote.principal, (vote.target_id, vote.target_index)) for vote in acts]
     for reply in replies:
         if reply.consent not in LESSON_CONSENT:
             continue
@@ -94,11 +95,11 @@ def _measured(hints: Sequence[Hint], said: Mapping[tuple[str, Target], int], pra
     return Measured(len(hints), len(judged), (found.mean, found.low, found.high), base, weight)
 
 
-def moved_by_hints(curated: Curated, hints: Iterable[Hint], measured: Mapping[str, Measured]) -> Curated:
-    """Lessons of the answers that hints are about, heavier or lighter by what believed raters' hints have earned."""
+def moved_by_hints(curated: Curated, hints: Iterable[Hint], measured: Mapping[str, Measured], min_trust: float = 0.0) -> Curated:
+    """Lessons of the answers that hints are about, heavier or lighter by what the hints of raters believed as far as this have earned."""
     moved: dict[Target, float] = {}
     for hint in hints:
-        if hint.rater in curated.raters.trust:
+        if hint.rater in curated.raters.trust and curated.raters.weight(hint.rater) >= min_trust:
             moved[hint.target] = moved.get(hint.target, 0.0) + SIGNS[HINTS[hint.name].direction] * measured[hint.name].weight
     return curated._replace(lessons=[_moved(lesson, moved) for lesson in curated.lessons])
 

@@ -71,7 +71,7 @@ def build_lessons(
     terms = engine_terms(store)
     teaching = frozenset(name for name, allowed in terms.items() if allowed)
     curated = curate(votes, gold, rules, store.edited_threads(OWNER, newest), teaching)
-    curated, measured = _with_hints(store, votes, curated)
+    curated, measured = _with_hints(store, votes, curated, rules)
     curated = curated if protect is None else _unprotected(curated, protect)
     curated.dropped.update(_gone(store, newest, _num_votes(standing), _num_votes(votes)))
     cleaned, redacted = without_personal_data(curated.lessons, also_owner=rules.scope == Consent.PUBLISH)
@@ -83,10 +83,10 @@ def build_lessons(
     return work.artifact
 
 
-def _with_hints(store: Store, votes: Sequence[CurrentVote], curated: Curated) -> tuple[Curated, dict[str, Measured]]:
+def _with_hints(store: Store, votes: Sequence[CurrentVote], curated: Curated, rules: LessonRules) -> tuple[Curated, dict[str, Measured]]:
     hints = hints_of(votes, store.newest_replies(NEWEST_REPLIES))
     measured = measure_hints(hints, votes)
-    return moved_by_hints(curated, hints, measured), measured
+    return moved_by_hints(curated, hints, measured, rules.min_trust), measured
 
 
 def _with_trust(rules: LessonRules, settings: HasMinTrust | None) -> LessonRules:
