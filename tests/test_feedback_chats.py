@@ -10,7 +10,7 @@ from feilun.artifacts import find
 from feilun.cli import main
 from feilun.corpus import read_documents
 from feilun.feedback import LessonRules, ServedChats
-from feilun.store import OWNER, CompletionRecord, EngineRow, FeedbackRequest, Store
+from feilun.store import OWNER, CompletionRecord, EngineRow, FeedbackRequest, RolloutMove, Store
 from feilun.turn.sweep import sweep
 from feilun.types import Consent, Decision, is_held_out
 
@@ -133,6 +133,20 @@ def test_an_edit_that_no_lesson_takes_leaves_neither_text(store: Store) -> None:
     say(store, "c1", "edit", "better")
     assert told(store)[0] == [["q", "better"]]
     assert told(store, LessonRules(min_trust=2.0)) == ([], {"doubted_edit": 1, "unanswered": 1})
+
+
+def test_what_a_rollout_took_back_is_no_text_until_it_is_released(store: Store) -> None:
+    answer(store, "c1", ["q"], "a")
+    answer(store, "c2", ["r"], "b", thread="u")
+    edit, thumb = say(store, "c1", "edit", "better"), say(store, "c2", "thumb", -1)
+    assert told(store) == ([["q", "better"]], {"refused": 1, "unanswered": 1})
+    store.set_champion("models/m@1", "first")
+    turn = store.start_turn({"name": "turn-1"})
+    row = store.start_rollout(turn, "models/m@2", 1, {})
+    store.move_rollout(row, RolloutMove(stage="rolled_back", gate="g4", body={}, withhold=(edit, thumb)))
+    assert told(store) == ([["r", "b"]], {"doubted_edit": 1, "unanswered": 1})
+    store.release_events(row.id)
+    assert told(store)[0] == [["q", "better"]]
 
 
 def test_an_unwilling_word_changes_nothing(store: Store) -> None:

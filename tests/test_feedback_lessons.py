@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from vote_house import HELD_OUT, RATERS, vote
 
 from feilun.artifacts import draft, verify
@@ -12,7 +13,7 @@ from feilun.config import TurnSettings
 from feilun.feedback import ExamQuestions, LessonRules, artifacts_to_rebuild, build_lessons, curate, export_events
 from feilun.feedback.lessons import pair_rows, sft_rows
 from feilun.feedback.privacy import without_personal_data
-from feilun.store import CompletionRecord, FeedbackRequest, Store
+from feilun.store import CompletionRecord, FeedbackRequest, Sibling, Store
 from feilun.types import Consent, Decision
 
 ANN, BOB, CAT, DAN = RATERS[:4]
@@ -164,3 +165,10 @@ def test_personal_data_gives_way_to_placeholders_but_not_the_owners() -> None:
         assert ("anna.smith" in body) == (rater == "owner")
         assert bool(counts) == (rater != "owner")
     assert "anna.smith" not in json.dumps(sft_rows(without_personal_data(made.lessons, also_owner=True)[0]))
+
+
+@pytest.mark.parametrize(("kind", "value", "answer"), [("edit", "\u200b \u2060", "red"), ("thumb", 1, "\u200b"), ("choice", {"outcome": "win"}, " \ufeff")])
+def test_what_shows_nothing_teaches_nothing(kind: str, value: Any, answer: str) -> None:
+    over = (Sibling(id="c0", index=0, text="red", model="m"),) if kind == "choice" else ()
+    made = curate([vote(1, RATERS[0], kind, value, answer=answer, over=over)], None, LessonRules())
+    assert (made.lessons, made.signals) == ([], {"empty_answer": 1})

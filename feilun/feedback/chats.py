@@ -14,7 +14,7 @@ from feilun.feedback.curation import SCOPES, LessonRules, curate, may_teach
 from feilun.feedback.lessons import NARROWEST_FIRST, rater_hash
 from feilun.feedback.strands import Opinion, Strand, Words, consents_of, strands
 from feilun.feedback.terms import engine_terms, teaching_engines
-from feilun.store import OWNER, CurrentVote, Store, Talk, root_address
+from feilun.store import OWNER, CurrentVote, Store, Talk, root_address, without_ids
 from feilun.types import Consent, Document
 
 __all__ = ["SOURCE", "ServedChats"]
@@ -73,11 +73,15 @@ class ServedChats:
         self.origins |= {"completions": completions, "events": sorted(set(events)), "chats": self._counts()}
 
     def _opinions(self, owner_edited: frozenset[str], teaching: frozenset[str]) -> dict[str, dict[Words, Opinion]]:
-        """Completion -> answers to its question -> what was said of them by people who may teach. An edit counts if lessons take it."""
-        votes = self.store.current_votes()
-        believed = {event for lesson in curate(votes, self.gold, self.rules, owner_edited, teaching).lessons for event in lesson.events}
+        """Completion -> answers to its question -> what was said of them by people who may teach. An edit counts if lessons take it.
+
+        What is withheld since a rollout was taken back is heard of nobody; an edit among it leaves neither text.
+        """
+        votes, withheld = self.store.current_votes(), self.store.withheld_events().keys()
+        lessons = curate(without_ids(votes, withheld), self.gold, self.rules, owner_edited, teaching).lessons
+        believed = {event for lesson in lessons for event in lesson.events}
         found: dict[str, dict[Words, Opinion]] = defaultdict(lambda: defaultdict(Opinion))
-        for vote in votes:
+        for vote in (vote for vote in votes if vote.kind == "edit" or vote.id not in withheld):
             if may_teach(vote, owner_edited) and vote.consent in SCOPES[self.rules.scope]:
                 words = _question(vote)
                 found[vote.target_id][words, vote.answer].hear(vote, vote.id in believed)

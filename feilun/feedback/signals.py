@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from feilun.exam.overlap import UNSEEN
 from feilun.feedback.opinions import normalise
 from feilun.store import CurrentVote
 
@@ -39,13 +40,23 @@ class Signal:
     lessons: Callable[[CurrentVote], Draft]
 
 
+# Praised, written or chosen: what shows nothing would teach to say nothing.
+EMPTY = Draft(counted="empty_answer")
+
+
+def _is_empty(text: str) -> bool:
+    return not UNSEEN.sub("", text).strip()
+
+
 def _from_thumb(vote: CurrentVote) -> Draft:
-    if vote.value > 0 and not vote.answer.strip():
-        return Draft(counted="empty_answer")  # praised or not, it would teach to say nothing
+    if vote.value > 0 and _is_empty(vote.answer):
+        return EMPTY
     return Draft(text=vote.answer) if vote.value > 0 else Draft(counted="thumb_down")
 
 
 def _from_edit(vote: CurrentVote) -> Draft:
+    if _is_empty(vote.value):
+        return EMPTY
     if normalise(vote.value) == normalise(vote.answer):
         return Draft(text=vote.value, share=SIGNALS["thumb"].trust)
     return Draft(text=vote.value, pairs=(Rival(vote.value, vote.answer),))
@@ -54,6 +65,8 @@ def _from_edit(vote: CurrentVote) -> Draft:
 def _from_choice(vote: CurrentVote) -> Draft:
     if vote.value["outcome"] != "win":
         return Draft(counted=vote.value["outcome"])
+    if _is_empty(vote.answer):
+        return EMPTY
     losers = [sibling.text for sibling in vote.over if normalise(sibling.text) != normalise(vote.answer)]
     if not losers:
         return Draft(counted="same_answer")
