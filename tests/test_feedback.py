@@ -121,7 +121,8 @@ def test_trust_does_not_depend_on_the_order_votes_are_given_in() -> None:
     [
         ("It is 9.8.", "9.8", True), ("19.8", "9.8", False), ("9.81", "9.8", False), ("9.8.1", "9.8", False), ("-9.8", "9.8", False),
         ("大的是9.8,对吧", "9.8", True), ("Apple!", "apple", True), ("pineapple", "apple", False), ("红苹果", "苹果", True),
-        ("１２", "12", True), ("red", "", False),
+        ("１２", "12", True), ("red", "", False), ("不是。", "是", False), ("是的,不是吗", "是", True), ("当然不一样", "一样", False),
+        ("答案是二十", "十", False), ("三十个", "三", False), ("第三个", "三", True), ("没有", "有", False), ("都一样", "一样", True),
     ],
 )  # fmt: skip
 def test_an_accepted_answer_stands_as_a_whole_token(text: str, accepted: str, stands: bool) -> None:

@@ -20,6 +20,8 @@ ASCII_WORD = re.compile(r"[0-9A-Za-z]")
 DIGITS = "0123456789"
 IN_WORD = DIGITS + "abcdefghijklmnopqrstuvwxyz"
 JOINS = ".,:/-"
+HAN_NUMERALS = "零〇一二三四五六七八九十百千万亿两"
+HAN_NOT = "不没非未无别勿"  # what a word becomes the opposite by, without a space before it
 
 
 class Place(NamedTuple):
@@ -137,7 +139,9 @@ def _stands_in(answer: str, text: str) -> bool:
 
 
 def _goes_on_before(first: str, before: str) -> bool:
-    """Whether the word or number that begins with `first` began earlier."""
+    """Whether the word or number that begins with `first` began earlier, or is denied by what stands before it ("不是")."""
+    if before and not first.isascii():
+        return before[-1] in HAN_NOT or (first in HAN_NUMERALS and before[-1] in HAN_NUMERALS)
     if not before or not ASCII_WORD.match(first):
         return False
     last = before[-1]
@@ -145,6 +149,8 @@ def _goes_on_before(first: str, before: str) -> bool:
 
 
 def _goes_on_after(last: str, after: str) -> bool:
+    if after and last in HAN_NUMERALS:
+        return after[0] in HAN_NUMERALS
     if not after or not ASCII_WORD.match(last):
         return False
     return after[0] in IN_WORD or (after[0] in JOINS and after[1:] in DIGITS and len(after) > 1)
