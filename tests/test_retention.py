@@ -4,14 +4,15 @@ import json
 import time
 
 import pytest
-from owner_house import NO_EXAMS, answered, correct, make_home, owner_turn, say
+from owner_house import NO_EXAMS, answered, correct, judge, make_home, owner_turn, say, thread_named
 from test_forget import found_in
 
 from feilun.artifacts import draft, find, read_rows
 from feilun.cli import main
 from feilun.feedback import import_lessons
+from feilun.feedback.owner import held_out_opinions
 from feilun.status import describe_artifact
-from feilun.store import EXPIRED, Store
+from feilun.store import EXPIRED, OWNER, Store
 from feilun.turn.forget import forget, proof_of
 from feilun.turn.retention import DAY_SECONDS, Kept, apply_retention, keep_for, kept_for, overdue
 from feilun.types import UserError, is_held_out
@@ -69,6 +70,23 @@ def test_events_alone_go_by_days_of_their_own(lived_in):
         assert [hit.text for hit in store.search("owner", "oldanswerword", 9)] == []
         assert len(store.threads("owner", 9)) == 1
     assert [entry for entry in found_in(lived_in, ["oldanswerword"]) if not entry.startswith("models/")] == []
+
+
+def test_a_thread_that_taught_does_not_come_to_measure_when_its_edit_is_over(home):
+    make_home(home)
+    thread = thread_named(True)
+    correct(home, "what is it?", "oldanswerword", thread=thread)
+    with Store.open(home) as store:
+        assert store.edited_threads(OWNER) == {thread}
+        later = time.time() + 40 * DAY_SECONDS
+        keep_for(store, Kept(event_days=30))
+        assert len(apply_retention(home, store, later)[0].events) == 1
+        assert (store.edited_threads(OWNER), store.edited_threads(OWNER, store.last_seq())) == ({thread}, {thread})
+        judge(home, "and this?", liked="yes", thread=thread)
+        assert held_out_opinions(store, store.last_seq()) == []
+        assert overdue(store, kept_for(store), later).held_back == (0, 0)
+        store.forget(OWNER)
+        assert store.edited_threads(OWNER) == frozenset()
 
 
 def test_days_are_whole_numbers(home, capsys):

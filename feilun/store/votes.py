@@ -121,9 +121,10 @@ def _sibling(key: tuple[str, int], tree: Mapping[str, Node], spoken: Spoken) -> 
 
 def edited_threads(connection: sa.Connection, principal: str, upto_seq: int | None) -> frozenset[str]:
     # An edit that was taken back counts: while it stood, a turn may have taught with this thread, and what once taught must never
-    # come to be held out and measure.
+    # come to be held out and measure. So does one that was erased when its time was over, whose own row names nobody any more: only
+    # whom an answer belongs to can edit it.
     wanted = sa.select(completions.c.thread_id).distinct().join(events, events.c.target_id == completions.c.id)
-    wanted = wanted.where(events.c.principal == principal, events.c.kind == "edit")
+    wanted = wanted.where(completions.c.principal == principal, completions.c.erased == 0, events.c.kind == "edit")
     if upto_seq is not None:
         wanted = wanted.where(events.c.seq <= upto_seq)
     return frozenset(connection.execute(wanted).scalars())
