@@ -12,10 +12,10 @@ from feilun.cli import main
 from feilun.feedback import import_lessons
 from feilun.feedback.owner import held_out_opinions
 from feilun.status import describe_artifact
-from feilun.store import EXPIRED, OWNER, Store
+from feilun.store import DESK, EXPIRED, OWNER, NewTask, Store
 from feilun.turn.forget import forget, proof_of
 from feilun.turn.retention import DAY_SECONDS, Kept, apply_retention, keep_for, kept_for, overdue
-from feilun.types import UserError, is_held_out
+from feilun.types import Consent, UserError, is_held_out
 
 TEACHING = next(name for n in range(99) if not is_held_out(name := f"key:app/{n}"))
 MEASURING = next(name for n in range(99) if is_held_out(name := f"key:app/{n}"))
@@ -87,6 +87,23 @@ def test_a_thread_that_taught_does_not_come_to_measure_when_its_edit_is_over(hom
         assert overdue(store, kept_for(store), later).held_back == (0, 0)
         store.forget(OWNER)
         assert store.edited_threads(OWNER) == frozenset()
+
+
+def test_a_question_that_goes_with_another_or_was_deleted_meanwhile_hinders_nothing(home):
+    """A task's copy of a question goes with the question; both are past their days."""
+    make_home(home)
+    with Store.open(home) as store:
+        source = answered(store, "what is it?", "old", principal=TEACHING, thread="t")
+        asked = ({"role": "user", "content": "what is it?"},)
+        store.add_tasks("", [NewTask(source=source, consent=Consent.IMPROVE, messages=asked, left=("m", "one"), right=("m", "two"))])
+        later = time.time() + 40 * DAY_SECONDS
+        keep_for(store, Kept(chat_days=30, held_out=True))
+        found = overdue(store, kept_for(store), later)
+        assert [thread.principal for thread in found.threads] == [TEACHING, DESK]
+        apply_retention(home, store, later)
+        assert overdue(store, kept_for(store), later).threads == ()
+        store.expire(found.threads, [])
+        assert {erasure.subject for erasure in store.erasures()} == {EXPIRED}
 
 
 def test_days_are_whole_numbers(home, capsys):

@@ -1,5 +1,6 @@
 """Forgetting a person: content goes, ids stay, so that whatever was made from it can be found and rebuilt."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -71,7 +72,9 @@ def old_events(connection: sa.Connection, before: float) -> list[OldEvent]:
 def expire(connection: sa.Connection, threads: Iterable[OldThread], event_ids: Iterable[str]) -> None:
     """Erase what was kept for its time. What was made of it is no longer to be read either, but nobody asked to be unlearned."""
     for thread in threads:
-        forget_thread(connection, thread.principal, thread.thread_id, subject=EXPIRED)
+        # One may have gone with another, as a task does with the question that it was made of, or at somebody's word meanwhile.
+        with contextlib.suppress(NotFound):
+            forget_thread(connection, thread.principal, thread.thread_id, subject=EXPIRED)
     ids = list(event_ids)
     for start in range(0, len(ids), IN_CHUNK):
         some = ids[start : start + IN_CHUNK]
