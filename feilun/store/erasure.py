@@ -15,40 +15,50 @@ from feilun.store.schema import choices, completions, erasures, events, messages
 from feilun.store.schema import drafts as drafts_table
 
 
+Place = tuple[str, str | None]  # principal and thread; None: all of them
+
+
 def forget(connection: sa.Connection, principal: str) -> Erasure:
     """Erases what stands under the principal; the answer also names what earlier erasures of it emptied."""
     mine = completions.c.principal == principal
-    _forget_copies(connection, mine, subject_of(principal))
+    places = [*_forget_copies(connection, mine, subject_of(principal)), (principal, None)]
     tasks.forget_rater(connection, principal)
     _empty(connection, subject_of(principal), WHOLE, mine, events.c.principal == principal, messages.c.principal == principal)
-    search.forget(connection, principal)
+    search.forget(connection, places)
     drafts.forget(connection, principal)
     return _joined(connection, subject_of(principal))
 
 
-def forget_thread(connection: sa.Connection, principal: str, thread_id: str, subject: str = "") -> None:
-    """Erases one conversation of a principal, and what they said about its answers. Raises NotFound. subject: in whose name."""
+def forget_thread(connection: sa.Connection, principal: str, thread_id: str) -> None:
+    """Erases one conversation of a principal, and what they said about its answers. Raises NotFound."""
+    search.forget(connection, _forget_thread(connection, principal, thread_id, subject_of(principal)))
+
+
+def _forget_thread(connection: sa.Connection, principal: str, thread_id: str, subject: str) -> list[Place]:
+    """subject: in whose name. The conversations that are still to be taken out of the index: this one, and copies of its questions."""
     mine = (completions.c.principal == principal) & (completions.c.thread_id == thread_id)
     if not connection.execute(sa.select(completions.c.id).where(mine)).first():
         raise NotFound(f"no conversation {thread_id!r}")
     root = root_address(principal, thread_id)
     below = sa.select(messages.c.address).where(messages.c.parent == root).cte("below", recursive=True)
     below = below.union_all(sa.select(messages.c.address).join(below, messages.c.parent == below.c.address))
-    _forget_copies(connection, mine, subject or subject_of(principal))
+    places = _forget_copies(connection, mine, subject)
     # About a task's answers others speak too, and lessons name their events.
     about = events.c.target_id.in_(sa.select(completions.c.id).where(mine))
     said = messages.c.address.in_(list(connection.execute(sa.select(below)).scalars()))
-    _empty(connection, subject or subject_of(principal), thread_hash(principal, thread_id), mine, about, said)
-    search.forget(connection, principal, thread_id)
+    _empty(connection, subject, thread_hash(principal, thread_id), mine, about, said)
     drafts.forget(connection, principal, thread_id)
+    return [*places, (principal, thread_id)]
 
 
-def _forget_copies(connection: sa.Connection, mine: "Which", subject: str) -> None:
+def _forget_copies(connection: sa.Connection, mine: "Which", subject: str) -> list[Place]:
     """Erase the tasks that were made of these answers' questions, with what was said of them, whoever said it."""
+    places: list[Place] = []
     for task in tasks.copies_of(connection, connection.execute(sa.select(completions.c.id).where(mine)).scalars().all()):
         tasks.forget(connection, task)
         if connection.execute(sa.select(completions.c.id).where(completions.c.thread_id == task, completions.c.principal == DESK)).first():
-            forget_thread(connection, DESK, task, subject)
+            places += _forget_thread(connection, DESK, task, subject)
+    return places
 
 
 def old_threads(connection: sa.Connection, before: float) -> list[OldThread]:
@@ -71,15 +81,15 @@ def old_events(connection: sa.Connection, before: float) -> list[OldEvent]:
 
 def expire(connection: sa.Connection, threads: Iterable[OldThread], event_ids: Iterable[str]) -> None:
     """Erase what was kept for its time. What was made of it is no longer to be read either, but nobody asked to be unlearned."""
+    places: list[Place] = []
     for thread in threads:
         # One may have gone with another, as a task does with the question that it was made of, or at somebody's word meanwhile.
         with contextlib.suppress(NotFound):
-            forget_thread(connection, thread.principal, thread.thread_id, subject=EXPIRED)
+            places += _forget_thread(connection, thread.principal, thread.thread_id, EXPIRED)
     ids = list(event_ids)
     for start in range(0, len(ids), IN_CHUNK):
-        some = ids[start : start + IN_CHUNK]
-        _empty(connection, EXPIRED, WHOLE, sa.false(), events.c.id.in_(some), sa.false())
-        search.forget_events(connection, some)
+        _empty(connection, EXPIRED, WHOLE, sa.false(), events.c.id.in_(ids[start : start + IN_CHUNK]), sa.false())
+    search.forget(connection, places, ids)
 
 
 Which = sa.ColumnElement[bool]

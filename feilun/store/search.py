@@ -21,6 +21,7 @@ RUN = re.compile(rf"(?P<han>[{HAN}]+)|(?P<words>{WORD}+(?:[^\w\s]+{WORD}+)*)")
 WORDS = re.compile(rf"{WORD}+")
 MAX_QUERY_CHARS = 200
 CHUNK = 500
+MOST_LEVELS = 200
 
 
 class Passage(NamedTuple):
@@ -138,22 +139,43 @@ def _pattern(han: str | None, words: str | None, unfinished: bool) -> str:
     return rf"(?<!{WORD}){inner}" + (rf"{WORD}*" if unfinished else rf"(?!{WORD})")
 
 
-def forget(connection: sa.Connection, principal: str, thread_id: str | None = None) -> None:
-    """Take out everything of a principal, or of one conversation of theirs."""
-    mine = connection.execute(
-        sa.text("SELECT rowid, thread_id FROM passages WHERE passages MATCH :wanted"), {"wanted": f'who : "{_who(principal)}"'}
-    ).all()
-    rowids = [row.rowid for row in mine if thread_id in (None, row.thread_id)]
-    for start in range(0, len(rowids), CHUNK):
-        connection.execute(passages.delete().where(passages.c.rowid.in_(rowids[start : start + CHUNK])))
-    # Only a merge of the whole index takes the words of deleted rows out of the file.
-    connection.execute(sa.text("INSERT INTO passages (passages) VALUES ('optimize')"))
+def forget(connection: sa.Connection, places: Iterable[tuple[str, str | None]], event_ids: Collection[str] = ()) -> None:
+    """Take out conversations (principal, thread), everything of a principal (principal, None), and what these edits brought."""
+    threads: dict[str, set[str | None]] = {}
+    for principal, thread_id in places:
+        threads.setdefault(principal, set()).add(thread_id)
+    for principal, named in threads.items():
+        mine = connection.execute(
+            sa.text("SELECT rowid, thread_id FROM passages WHERE passages MATCH :wanted"), {"wanted": f'who : "{_who(principal)}"'}
+        ).all()
+        _delete(connection, passages.c.rowid, [row.rowid for row in mine if None in named or row.thread_id in named])
+    _delete(connection, passages.c.event_id, list(event_ids))
+    _write_anew(connection)
 
 
-def forget_events(connection: sa.Connection, event_ids: Collection[str]) -> None:
-    """Take out what these edits brought."""
-    connection.execute(passages.delete().where(passages.c.event_id.in_(list(event_ids))))
-    connection.execute(sa.text("INSERT INTO passages (passages) VALUES ('optimize')"))
+def _delete(connection: sa.Connection, column: sa.ColumnElement[Any], values: Sequence[Any]) -> None:
+    for start in range(0, len(values), CHUNK):
+        connection.execute(passages.delete().where(column.in_(values[start : start + CHUNK])))
+
+
+def _write_anew(connection: sa.Connection) -> None:
+    """Take the words of deleted rows out of the file, which only a writing of the whole index does.
+
+    Each "optimize" after a deletion adds up to two levels to the index, and with 2,000 of them SQLite 3.40.1 finds it malformed and
+    takes no row any more; "rebuild" costs three times as much and begins at one level.
+    """
+    how = "optimize" if _num_levels(connection) < MOST_LEVELS else "rebuild"
+    connection.execute(sa.text("INSERT INTO passages (passages) VALUES (:how)"), {"how": how})
+
+
+def _num_levels(connection: sa.Connection) -> int:
+    """From the index's own record: four bytes, then this number in groups of seven bits (fts5_index.c, "Structure Record")."""
+    record, num = connection.execute(sa.text("SELECT block FROM passages_data WHERE id = 10")).scalar_one(), 0
+    for byte in record[4:]:
+        num = num << 7 | byte & 0x7F
+        if byte < 0x80:
+            break
+    return num
 
 
 def rebuild(connection: sa.Connection) -> None:

@@ -279,8 +279,11 @@ def lent(connection: sa.Connection, principal: str, thread_id: str) -> frozenset
 
 def copies_of(connection: sa.Connection, completion_ids: Iterable[str]) -> list[str]:
     """The tasks whose question is that of one of these answers."""
-    named = set(completion_ids)
-    return [row.id for row in connection.execute(sa.select(tasks.c.id, tasks.c.source)) if row.source in named]
+    named, found = sorted(set(completion_ids)), list[str]()
+    for start in range(0, len(named), answers.IN_CHUNK):
+        of_these = tasks.c.source.in_(named[start : start + answers.IN_CHUNK])
+        found += connection.execute(sa.select(tasks.c.id).where(of_these)).scalars()
+    return sorted(found)
 
 
 def forget(connection: sa.Connection, task: str) -> None:
