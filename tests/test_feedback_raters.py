@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -30,11 +31,11 @@ RULES_OF_HOUSE = LessonRules()
 P = st.floats(0.02, 0.98)
 
 
-@given(p=P, by=st.floats(-SLACK, SLACK), q=st.floats(0.01, 0.99))
-def test_no_honest_rater_is_expected_to_gain_by_an_act(p: float, by: float, q: float) -> None:
+@given(p=P, said=P, between=st.floats(0, 1), by=st.floats(-SLACK, SLACK), q=st.floats(0.01, 0.99))
+def test_no_honest_rater_is_expected_to_gain_by_an_act(p: float, said: float, between: float, by: float, q: float) -> None:
     """The factor's mean is at most 1 for every honest rater within the slack: so the product is an e-process."""
-    true = shifted(p, by)
-    factors = [math.exp(log_factor(Act(seq=1, yes=yes, p=p, model="m"), q)) for yes in (True, False)]
+    true = shifted(p + between * (said - p), by)
+    factors = [math.exp(log_factor(Act(seq=1, yes=yes, p=p, said=said, model="m"), q)) for yes in (True, False)]
     assert true * factors[0] + (1 - true) * factors[1] <= 1 + 1e-9
 
 
@@ -73,6 +74,15 @@ def test_who_praises_whatever_it_is_is_named() -> None:
     assert judge_raters(hear([*votes, *always]), None, RULES_OF_HOUSE).stuffers == {NAMES[200]}
     owner = [vote(v.seq, OWNER, "thumb", 1, prompt=f"q{i}?", answer=f"a{i}") for i, v in enumerate(always)]
     assert not judge_raters(hear([*votes, *owner]), None, RULES_OF_HOUSE).stuffers
+
+
+@pytest.mark.parametrize("num_raters", [2, 3, 6])
+@pytest.mark.parametrize(("kind", "value"), [("edit", "as it should be"), ("thumb", -1)])
+def test_colleagues_who_find_the_same_answers_bad_are_no_stuffers(num_raters: int, kind: str, value: Any) -> None:
+    """They were, after 36 corrections that two of them shared: and then nothing that the whole team had said taught anything."""
+    asked = [(number, rater) for number in range(240) for rater in NAMES[:num_raters]]
+    votes = [vote(seq, who, kind, value, prompt=f"about thing {n}?", answer=f"bad {n}") for seq, (n, who) in enumerate(asked, 1)]
+    assert judge_raters(hear(votes), None, RULES_OF_HOUSE).stuffers == frozenset()
 
 
 def test_what_nobody_else_judged_is_no_evidence() -> None:

@@ -1,7 +1,9 @@
 """Who votes whatever the answer is: an e-process for every rater, and for raters who speak with one voice.
 
 The null: an honest rater praises an answer about as often as others praise this very answer, within `SLACK` in log-odds either
-way, for people are lenient or strict. What nobody else judged is no evidence: who only ever complains may only have had bad answers.
+way, for people are lenient or strict. How often that is, few others tell only roughly: it lies anywhere between the share of them who did
+and that share drawn towards one half, so who says what all others say gives no evidence (two colleagues who correct the same bad answers).
+What nobody else judged is no evidence: who only ever complains may only have had bad answers.
 In a choice nobody chooses what to judge, so there the duels of the two models speak too. Against the null stands a mixture of ways
 to stuff: always up, always down, always against the others, as often against as with them, always for one model.
 
@@ -34,11 +36,15 @@ LIKELIHOODS = 10_000  # remembered: a likelihood is a share of a few votes, so t
 
 
 class Act(NamedTuple):
-    """One thing that a rater did. yes: praised an answer of `model`, or chose it over one of `rival`. p: how likely others make it."""
+    """One thing that a rater did. yes: praised an answer of `model`, or chose it over one of `rival`.
+
+    p: how likely others make a yes, drawn towards one half; said: the share of them who said it.
+    """
 
     seq: int
     yes: bool
     p: float
+    said: float
     model: str
     rival: str | None = None
 
@@ -125,9 +131,10 @@ def _acts(
     acts: dict[str, list[Act]] = {}
     for (who, _), items in word.items():
         last, lean = items[-1], sum(1 if item.yes else -1 for item in items)
-        p = _expected(last, known, ledger, voices.get(last.rater, last.rater))
-        if lean and p is not None:
-            acts.setdefault(who, []).append(Act(seq=last.seq, yes=lean > 0, p=p, model=last.model, rival=last.rival))
+        expected = _expected(last, known, ledger, voices.get(last.rater, last.rater))
+        if lean and expected is not None:
+            p, share = expected
+            acts.setdefault(who, []).append(Act(seq=last.seq, yes=lean > 0, p=p, said=share, model=last.model, rival=last.rival))
     return acts
 
 
@@ -142,17 +149,23 @@ def _ledger(said: Iterable[_Said], voices: Mapping[str, str]) -> Ledger:
     return ledger
 
 
-def _expected(item: _Said, known: Gold, ledger: Ledger, voice: str) -> float | None:
-    """How likely a rater of another voice says yes; None where too little is known."""
+def _expected(item: _Said, known: Gold, ledger: Ledger, voice: str) -> tuple[float, float] | None:
+    """How likely a rater of another voice says yes, and the share of those who spoke that did; None where too little is known."""
     truth = known.truth(item.place) if item.place else None
     if truth is not None:
-        return GOLD_SURE if truth else 1 - GOLD_SURE
-    p, least = None, (1, LEAST_DUELS)
+        sure = GOLD_SURE if truth else 1 - GOLD_SURE
+        return sure, sure
+    p, share, least = None, 0.5, (1, LEAST_DUELS)
     for key, enough in reversed(list(zip(item.keys, least, strict=False))):
         everyone, own = ledger[key][""], ledger[key].get(voice, _Counts())
         if everyone.all - own.all >= enough:
-            p = _Counts(everyone.yes - own.yes, everyone.all - own.all).drawn_to(0.5 if p is None else p)
-    return None if p is None else min(max(p, LEAST), 1 - LEAST)
+            others = _Counts(everyone.yes - own.yes, everyone.all - own.all)
+            p, share = others.drawn_to(0.5 if p is None else p), others.yes / others.all
+    return None if p is None else (_inside(p), _inside(share))
+
+
+def _inside(p: float) -> float:
+    return min(max(p, LEAST), 1 - LEAST)
 
 
 def _log_e(acts: Sequence[Act]) -> float:
@@ -178,14 +191,14 @@ def _for_model(model: str, act: Act) -> float | None:
 
 
 def log_factor(act: Act, q: float) -> float:
-    """Log of what one act multiplies the wealth by; its mean is at most 1 for every honest p within SLACK."""
-    return _log_factor(act.yes, act.p, q)
+    """Log of what one act multiplies the wealth by; its mean is at most 1 for every honest p between `p` and `said`, and within SLACK."""
+    likely = max(act.p, act.said) if act.yes else 1 - min(act.p, act.said)
+    return _log_factor(q if act.yes else 1 - q, likely)
 
 
 @lru_cache(maxsize=LIKELIHOODS)
-def _log_factor(yes: bool, p: float, q: float) -> float:
-    most = shifted(p if yes else 1 - p, SLACK)
-    return math.log((q if yes else 1 - q) / most)
+def _log_factor(q: float, likely: float) -> float:
+    return math.log(q / shifted(likely, SLACK))
 
 
 def shifted(p: float, by: float) -> float:
