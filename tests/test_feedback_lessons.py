@@ -167,7 +167,9 @@ def test_personal_data_gives_way_to_placeholders_but_not_the_owners() -> None:
     assert "anna.smith" not in json.dumps(sft_rows(without_personal_data(made.lessons, also_owner=True)[0]))
 
 
-@pytest.mark.parametrize(("kind", "value", "answer"), [("edit", "\u200b \u2060", "red"), ("thumb", 1, "\u200b"), ("choice", {"outcome": "win"}, " \ufeff")])
+@pytest.mark.parametrize(
+    ("kind", "value", "answer"), [("edit", "\u200b \u2060", "red"), ("thumb", 1, "\u200b"), ("choice", {"outcome": "win"}, " \ufeff")]
+)
 def test_what_shows_nothing_teaches_nothing(kind: str, value: Any, answer: str) -> None:
     over = (Sibling(id="c0", index=0, text="red", model="m"),) if kind == "choice" else ()
     made = curate([vote(1, RATERS[0], kind, value, answer=answer, over=over)], None, LessonRules())

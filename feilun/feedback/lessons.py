@@ -27,7 +27,7 @@ __all__ = ["HasMinTrust", "Protect", "build_lessons", "lessons_report", "pair_ro
 NARROWEST_FIRST = (Consent.SERVE, Consent.IMPROVE, Consent.PUBLISH)
 NEWEST_REPLIES = 20_000
 RATERS = 100_000
-VERSION = 4  # of the rules in code: other rules, another artifact
+VERSION = 5  # of the rules in code: other rules, another artifact
 
 
 class HasMinTrust(Protocol):

@@ -14,7 +14,6 @@ from feilun.store.rows import EXPIRED, WHOLE, Erasure, NotFound, OldEvent, OldTh
 from feilun.store.schema import choices, completions, erasures, events, messages
 from feilun.store.schema import drafts as drafts_table
 
-
 Place = tuple[str, str | None]  # principal and thread; None: all of them
 
 
