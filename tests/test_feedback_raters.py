@@ -192,6 +192,26 @@ def test_one_question_of_many_people_is_one_row_with_all_their_events() -> None:
     assert len(curate([*votes, *other], None, RULES_OF_HOUSE).lessons) == 2
 
 
+@pytest.mark.parametrize("num_friends", [2, 3])
+def test_a_few_who_vouch_for_each_other_have_a_share_each_and_not_all(num_friends: int) -> None:
+    """Two accounts that ask what nobody else asks escaped the cap of one."""
+    honest, friends = NAMES[20:80], NAMES[:num_friends]
+    said = [vote(seq, honest[seq % 60], "edit", f"answer {seq}", prompt=f"about thing{seq}?", answer="hm") for seq in range(1, 301)]
+    asked = [(number, rater) for number in range(300) for rater in friends]
+    said += [
+        vote(1000 + seq, who, "edit", f"false {n}", prompt=f"rare item{n} by maker{n}?", answer="hm")
+        for seq, (n, who) in enumerate(asked)
+    ]  # fmt: skip
+    made = curate(said, None, RULES_OF_HOUSE)
+    theirs = [lesson for lesson in made.lessons if lesson.vote.principal in friends]
+    limit = math.ceil(RULES_OF_HOUSE.max_rater_share * 600)
+    assert (len(made.lessons) - len(theirs), made.raters.stuffers) == (300, frozenset())
+    assert num_friends * limit <= len(theirs) <= num_friends * (limit + 1)
+    assert made.dropped == {"rater_cap": num_friends * (300 - len(theirs))}
+    team = curate([one for one in said if one.principal in friends], None, RULES_OF_HOUSE)
+    assert len(team.lessons) == 300, "among few, who agrees with another is believed"
+
+
 def test_one_answer_to_everything_is_capped() -> None:
     flood = [vote(i, NAMES[0], "edit", "buy this", prompt=f"{chr(0x4E00 + 31 * i)}是什么") for i in range(1, 15)]
     made = curate(flood, None, LessonRules(max_same_answer=3))

@@ -20,6 +20,7 @@ from feilun.types import Consent, is_held_out
 __all__ = ["LESSON_CONSENT", "Curated", "Lesson", "LessonRules", "WeighedPair", "curate", "may_teach"]
 
 LESSON_CONSENT = (Consent.IMPROVE, Consent.PUBLISH)
+MANY = 2  # times as many voices as would fill all lessons with their shares
 SCOPES = {Consent.IMPROVE: LESSON_CONSENT, Consent.PUBLISH: (Consent.PUBLISH,)}
 
 
@@ -259,14 +260,25 @@ def _any_of(weights: Iterable[tuple[str, float]]) -> float:
 
 
 def _capped(groups: Sequence[_Group], rules: LessonRules, known: Raters, dropped: Counter[str]) -> list[_Group]:
-    """No voice but the owner's fills more than its share with what nobody else says; what goes is the lightest, then the oldest."""
+    """No voice but the owner's fills more than its share with what nobody else says; what goes is the lightest, then the oldest.
+
+    Nor do a few who vouch for each other, where there are many: a lesson of several voices takes a part of the share of each, and is
+    kept while one of them has room. Where there are few, whoever agrees with another is most of what can be known.
+    """
     limit = max(rules.min_rater_cap, math.ceil(rules.max_rater_share * len(groups)))
     taken: Counter[str] = Counter()
+    vouched: Counter[str] = Counter()
     repeated: Counter[tuple[str, str]] = Counter()
     kept = []
+    company = {known.voice(item.vote.principal) for group in groups for item in group.said}
+    are_many = len(company) * rules.max_rater_share >= MANY
     for group in sorted(groups, key=lambda group: (-_weight(group, known), -group.first.vote.seq)):
         voices = {known.voice(item.vote.principal) for item in group.said}
+        if len(voices) > 1 and are_many and OWNER not in voices and all(vouched[voice] >= limit for voice in voices):
+            dropped["rater_cap"] += len(group.said)
+            continue
         if len(voices) > 1 or OWNER in voices:
+            vouched.update(dict.fromkeys(voices, 1 / len(voices)))
             kept.append(group)
             continue
         (voice,) = voices
