@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 __all__ = ["KINDS", "Item", "make_items", "negatives", "positives"]
 
+HEXES = "0123456789abcdef"
 KINDS = ("email", "phone", "id_card", "bank_card", "company", "wechat", "qq", "ip", "private_ip", "secret")
 
 
@@ -314,14 +315,41 @@ def broken(number: str, dice: random.Random) -> str:
     return number[:-1] + last
 
 
-def look_alikes(dice: random.Random) -> dict[str, tuple[str, str, str]]:
-    hexes = "0123456789abcdef"
+class Drawn(NamedTuple):
+    """What several look-alikes share. eleven: digits as of a telephone; section: four small numbers; moment: seconds, and as text."""
+
+    moment: int
+    moment_text: str
+    eleven: str
+    section: list[int]
+    isbn: str
+    word: str
+
+
+Alike = dict[str, tuple[str, str, str]]  # form -> before, value, after
+
+
+def look_alikes(dice: random.Random) -> Alike:
+    drawn = draw(dice)
+    return {
+        form: parts
+        for table in (numbers_like, codes_like, addresses_like, names_like, digits_like)
+        for form, parts in table(dice, drawn).items()
+    }
+
+
+def draw(dice: random.Random) -> Drawn:
     moment = dice.randint(1_300_000_000, 1_799_999_999)
     moment_text = time.strftime("%Y-%m-%d_%H:%M:%S", time.gmtime(moment))
     eleven, section = "1" + dice.choice("3456789") + digits(dice, 9), [dice.randint(1, 12) for _ in range(4)]
     isbn = "9787" + digits(dice, 8)
     isbn += str(-sum(int(d) * (1, 3)[i % 2] for i, d in enumerate(isbn)) % 10)
-    word = "".join(dice.choices(string.ascii_lowercase, k=6))
+    return Drawn(moment, moment_text, eleven, section, isbn, "".join(dice.choices(string.ascii_lowercase, k=6)))
+
+
+def numbers_like(dice: random.Random, drawn: Drawn) -> Alike:
+    """Long numbers and dotted ones that are nobody's."""
+    moment, moment_text, eleven, section, isbn = drawn.moment, drawn.moment_text, drawn.eleven, drawn.section, drawn.isbn
     return {
         "order": (
             dice.choice(["订单号", "訂單編號：", "运单号: ", "order no. ", "交易流水号："]),
@@ -349,9 +377,16 @@ def look_alikes(dice: random.Random) -> dict[str, tuple[str, str, str]]:
         "milliseconds": ('{"ts": ', str(moment * 1000 + dice.randint(0, 999)), "}"),
         "decimal": ("圆周率", f"{dice.randint(0, 99)}.{eleven}{digits(dice, dice.randint(0, 8))}", "左右"),
         "amount": ("共", f"{dice.randint(1, 999)},{digits(dice, 3)},{digits(dice, 3)}.{digits(dice, 2)}", "元"),
-        "sha1": ("commit ", "".join(dice.choices(hexes, k=40)), "\n"),
-        "md5": ("md5: ", "".join(dice.choices(hexes, k=32)), ""),
-        "uuid": ("id ", "-".join("".join(dice.choices(hexes, k=k)) for k in (8, 4, 4, 4, 12)), "。"),
+    }
+
+
+def codes_like(dice: random.Random, drawn: Drawn) -> Alike:
+    """Hashes and codes, and numbers whose check fails."""
+    eleven, word = drawn.eleven, drawn.word
+    return {
+        "sha1": ("commit ", "".join(dice.choices(HEXES, k=40)), "\n"),
+        "md5": ("md5: ", "".join(dice.choices(HEXES, k=32)), ""),
+        "uuid": ("id ", "-".join("".join(dice.choices(HEXES, k=k)) for k in (8, 4, 4, 4, 12)), "。"),
         "hex digits": ("0x", digits(dice, 16), ";"),
         "bad id card": ("编码", broken(identity_card(dice), dice).replace("X", "1"), "无效"),
         "bad bank card": ("卡号", broken(bank_card(dice), dice), "不存在"),
@@ -359,6 +394,13 @@ def look_alikes(dice: random.Random) -> dict[str, tuple[str, str, str]]:
         "twelve digits": ("条码", "1" + dice.choice("3456789") + digits(dice, 10), "。"),
         "ten digits": ("工号", "1" + digits(dice, 9), "的同事"),
         "glued digits": ("A", f"{eleven}{word}", " 型"),
+    }
+
+
+def addresses_like(dice: random.Random, drawn: Drawn) -> Alike:
+    """What is written with dots, colons and signs as addresses are."""
+    eleven, word = drawn.eleven, drawn.word
+    return {
         "address id": ("https://zhuanlan.zhihu.com/p/", eleven, " 一文"),
         "address query": ("https://item.example.org/item.htm?id=", eleven, "&x=1"),
         "large octet": ("地址", f"{dice.randint(256, 999)}.{digits(dice, 3)}.1.2", "非法"),
@@ -366,12 +408,19 @@ def look_alikes(dice: random.Random) -> dict[str, tuple[str, str, str]]:
         "loopback": ("访问 http://", dice.choice(["127.0.0.1", "0.0.0.0", "127.0.0.53"]), ":8080/"),
         "mask": ("掩码", dice.choice(["255.255.255.0", "255.255.0.0", "255.255.255.128"]), "。"),
         "network": ("网段", dice.choice(["10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12"]), "之内"),
-        "mac": ("网卡", ":".join("".join(dice.choices(hexes, k=2)) for _ in range(6)), "。"),
+        "mac": ("网卡", ":".join("".join(dice.choices(HEXES, k=2)) for _ in range(6)), "。"),
         "clock": ("时间 ", f"{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}.{digits(dice, 6)}", ""),
         "scope": ("用 ", dice.choice(["std::string", "a::b", "Foo::Bar::baz", "fade::in", "cafe::Bean"]), " 声明"),
         "decorator": ("\n@app.route", "('/')", "\ndef f(): pass"),
         "matrix": ("y = ", f"{word[:2]}@{word[2:4]}.{dice.choice(['transpose', 'reshape', 'shape', 'T', 'view'])}", "(1, 2)"),
         "retina": ("图片 ", f"{word}@2x.png", " 已更新"),
+    }
+
+
+def names_like(dice: random.Random, drawn: Drawn) -> Alike:
+    """What holds an @, a key's prefix or the name of a service."""
+    word = drawn.word
+    return {
         "package": ("npm i ", f"{word}@{dice.randint(1, 20)}.{dice.randint(0, 9)}.{dice.randint(0, 9)}", ""),
         "git": ("git clone ", f"git@github.com:{word}/{word}.git", ""),
         "example mail": ("填写 ", f"{word}@example.com", " 即可"),
@@ -381,6 +430,12 @@ def look_alikes(dice: random.Random) -> dict[str, tuple[str, str, str]]:
         "login": ("连接 postgres://user:", dice.choice(["password", "${PASSWORD}", "<pass>"]), "@db/app"),
         "wechat app": (dice.choice(["微信 ", "微信的 ", "WeChat "]), dice.choice(["Android", "JSSDK", "MiniProgram", "Windows"]), " 版"),
         "official": ("微信公众号：", "JavaGuide", "，欢迎关注"),
+    }
+
+
+def digits_like(dice: random.Random, drawn: Drawn) -> Alike:
+    """Short numbers, spans and sums."""
+    return {
         "qq users": ("QQ ", f"{dice.randint(10000, 99999)}万", "用户"),
         "qq version": ("QQ", f"{dice.randint(2008, 2015)}", " 版"),
         "line number": ("第", f"{dice.randint(1, 99999)}", "行"),

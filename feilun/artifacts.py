@@ -65,6 +65,11 @@ class Artifact:
     def parents(self) -> tuple[str, ...]:
         return tuple(self.manifest["parents"])
 
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the manifest alone is left (`entomb`)."""
+        return "tombstone" in self.manifest
+
 
 @dataclass(slots=True)
 class Draft:
@@ -172,7 +177,7 @@ def find(home: Path, ref: str, kind: str | None = None, *, erased_too: bool = Fa
     name, _, digest = rest.partition("@")
     matches = [a for k in kinds for a in list_artifacts(home, k) if a.name == name and (not digest or a.hash == digest)]
     if not digest and not erased_too:
-        matches = [a for a in matches if "tombstone" not in a.manifest] or matches
+        matches = [a for a in matches if not a.is_tombstone] or matches
     if len(matches) == 1:
         if not erased_too:
             check_standing(matches[0])
@@ -197,7 +202,7 @@ def entomb(artifact: Artifact, why: Mapping[str, Any]) -> None:
 
     why: stands in the manifest as "tombstone": {"why": text, "successor"?: the ref of what is there in its place}.
     """
-    if "tombstone" not in artifact.manifest:
+    if not artifact.is_tombstone:
         write_json(artifact.path / MANIFEST, {**artifact.manifest, "tombstone": {"at": time.time(), **why}})
     for path in sorted(artifact.path.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():

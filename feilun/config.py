@@ -261,9 +261,10 @@ class RolloutSettings:
         object.__setattr__(self, "shares", shares)
         if self.sees_ratio <= 1:
             raise UserError(f"sees_ratio={self.sees_ratio:g}: allowed are numbers above 1")
-        if not 0 <= self.holdback_share < min(0.5, round(1 - shares[-1], 9)) or not 0 < self.shadow_share <= 1 or not 0 < self.alpha < 1:
+        most = min(0.5, round(1 - shares[-1], 9))  # or the last step would draw nobody
+        if not 0 <= self.holdback_share < most or not 0 < self.shadow_share <= 1 or not 0 < self.alpha < 1:
             found = f"shadow_share={self.shadow_share:g}, holdback_share={self.holdback_share:g}, alpha={self.alpha:g}"
-            raise UserError(f"{found}: allowed are (0, 1], [0, {min(0.5, round(1 - shares[-1], 9)):g}) and (0, 1)")
+            raise UserError(f"{found}: allowed are (0, 1], [0, {most:g}) and (0, 1)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def run_exam(
 
 def exam_of(home: Path, parents: Sequence[str], recipe: Mapping[str, Any]) -> Artifact | None:
     """The exam that was made of these parents by this recipe."""
-    whole = (exam for exam in list_artifacts(home, "exams") if "tombstone" not in exam.manifest)
+    whole = (exam for exam in list_artifacts(home, "exams") if not exam.is_tombstone)
     return next((exam for exam in whole if (list(exam.parents), exam.manifest["recipe"]) == (list(parents), recipe)), None)
 
 

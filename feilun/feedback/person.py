@@ -53,4 +53,4 @@ def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
         ref = f"{artifact.kind}/{artifact.ref}"
         if ref in roots or not roots.isdisjoint(artifact.parents):
             roots.add(ref)
-            yield {"type": "artifact", "ref": ref, "events": named.get(ref, []), "erased": "tombstone" in artifact.manifest}
+            yield {"type": "artifact", "ref": ref, "events": named.get(ref, []), "erased": artifact.is_tombstone}

@@ -133,8 +133,7 @@ def _acts(
         last, lean = items[-1], sum(1 if item.yes else -1 for item in items)
         expected = _expected(last, known, ledger, voices.get(last.rater, last.rater))
         if lean and expected is not None:
-            p, share = expected
-            acts.setdefault(who, []).append(Act(seq=last.seq, yes=lean > 0, p=p, said=share, model=last.model, rival=last.rival))
+            acts.setdefault(who, []).append(Act(last.seq, lean > 0, *expected, last.model, last.rival))
     return acts
 
 
@@ -149,19 +148,26 @@ def _ledger(said: Iterable[_Said], voices: Mapping[str, str]) -> Ledger:
     return ledger
 
 
-def _expected(item: _Said, known: Gold, ledger: Ledger, voice: str) -> tuple[float, float] | None:
+class _Expected(NamedTuple):
+    """Of a yes, as in `Act`."""
+
+    p: float
+    said: float
+
+
+def _expected(item: _Said, known: Gold, ledger: Ledger, voice: str) -> _Expected | None:
     """How likely a rater of another voice says yes, and the share of those who spoke that did; None where too little is known."""
     truth = known.truth(item.place) if item.place else None
     if truth is not None:
         sure = GOLD_SURE if truth else 1 - GOLD_SURE
-        return sure, sure
+        return _Expected(sure, sure)
     p, share, least = None, 0.5, (1, LEAST_DUELS)
     for key, enough in reversed(list(zip(item.keys, least, strict=False))):
         everyone, own = ledger[key][""], ledger[key].get(voice, _Counts())
         if everyone.all - own.all >= enough:
             others = _Counts(everyone.yes - own.yes, everyone.all - own.all)
             p, share = others.drawn_to(0.5 if p is None else p), others.yes / others.all
-    return None if p is None else (_inside(p), _inside(share))
+    return None if p is None else _Expected(_inside(p), _inside(share))
 
 
 def _inside(p: float) -> float:

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from feilun.store import exposures, search
+from feilun.store.chunks import in_chunks
 from feilun.store.graves import check_not_forgotten
 from feilun.store.identity import address_of, parts_of, root_address, text_of
 from feilun.store.rows import CompletionRecord, Conflict
 from feilun.store.schema import choices, completions, drafts, messages
 from feilun.types import Consent, Decision
 
-IN_CHUNK = 500
 SAME = ("id", "principal", "end_user", "model", "thread_id", "params", "prompt_tokens", "completion_tokens", "started", "finished")
 
 
@@ -74,9 +74,8 @@ def _put(connection: sa.Connection, principal: str, said: Iterable[Said]) -> set
     """Store the messages that are not yet there; the addresses of these."""
     given = {message.address: message for message in said}
     there: set[str] = set()
-    addresses = list(given)
-    for start in range(0, len(addresses), IN_CHUNK):
-        found = sa.select(messages.c.address).where(messages.c.address.in_(addresses[start : start + IN_CHUNK]))
+    for some in in_chunks(given):
+        found = sa.select(messages.c.address).where(messages.c.address.in_(some))
         there.update(connection.execute(found).scalars())
     rows = [
         {"address": m.address, "parent": m.parent, "principal": principal, "role": m.role, "content": m.parts}
@@ -125,9 +124,8 @@ def of_principal(connection: sa.Connection, principal: str) -> list[CompletionRe
 def nodes(connection: sa.Connection, addresses: Iterable[str]) -> dict[str, Node]:
     """The named messages and all their ancestors."""
     found: dict[str, Node] = {}
-    wanted = sorted(set(addresses))
-    for start in range(0, len(wanted), IN_CHUNK):
-        named = sa.select(messages.c.address, messages.c.parent).where(messages.c.address.in_(wanted[start : start + IN_CHUNK]))
+    for some in in_chunks(sorted(set(addresses))):
+        named = sa.select(messages.c.address, messages.c.parent).where(messages.c.address.in_(some))
         path = named.cte("path", recursive=True)
         # UNION, not UNION ALL: where two paths meet, the way up is walked once.
         path = path.union(sa.select(messages.c.address, messages.c.parent).join(path, messages.c.address == path.c.parent))

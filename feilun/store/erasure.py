@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from feilun.store import drafts, kept, mirrors, search, tasks
-from feilun.store.completions import IN_CHUNK
+from feilun.store.chunks import in_chunks
 from feilun.store.identity import DESK, root_address, subject_of, text_of, thread_hash, uuid7
 from feilun.store.rows import EXPIRED, WHOLE, Erasure, NotFound, OldEvent, OldThread
 from feilun.store.schema import choices, completions, erasures, events, messages
@@ -86,8 +86,8 @@ def expire(connection: sa.Connection, threads: Iterable[OldThread], event_ids: I
         with contextlib.suppress(NotFound):
             places += _forget_thread(connection, thread.principal, thread.thread_id, EXPIRED)
     ids = list(event_ids)
-    for start in range(0, len(ids), IN_CHUNK):
-        _empty(connection, EXPIRED, WHOLE, sa.false(), events.c.id.in_(ids[start : start + IN_CHUNK]), sa.false())
+    for some in in_chunks(ids):
+        _empty(connection, EXPIRED, WHOLE, sa.false(), events.c.id.in_(some), sa.false())
     search.forget(connection, places, ids)
 
 

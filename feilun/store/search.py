@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from feilun.store.chunks import in_chunks
 from feilun.store.identity import digest, text_of
 from feilun.store.schema import choices, completions, events, messages, passages
 
@@ -20,7 +21,6 @@ WORD = rf"(?:(?![{HAN}])[^\W_])"
 RUN = re.compile(rf"(?P<han>[{HAN}]+)|(?P<words>{WORD}+(?:[^\w\s]+{WORD}+)*)")
 WORDS = re.compile(rf"{WORD}+")
 MAX_QUERY_CHARS = 200
-CHUNK = 500
 MOST_LEVELS = 200
 
 
@@ -139,7 +139,7 @@ def _pattern(han: str | None, words: str | None, unfinished: bool) -> str:
     return rf"(?<!{WORD}){inner}" + (rf"{WORD}*" if unfinished else rf"(?!{WORD})")
 
 
-def forget(connection: sa.Connection, places: Iterable[tuple[str, str | None]], event_ids: Collection[str] = ()) -> None:
+def forget(connection: sa.Connection, places: Iterable[tuple[str, str | None]], event_ids: Iterable[str] = ()) -> None:
     """Take out conversations (principal, thread), everything of a principal (principal, None), and what these edits brought."""
     threads: dict[str, set[str | None]] = {}
     for principal, thread_id in places:
@@ -149,13 +149,13 @@ def forget(connection: sa.Connection, places: Iterable[tuple[str, str | None]], 
             sa.text("SELECT rowid, thread_id FROM passages WHERE passages MATCH :wanted"), {"wanted": f'who : "{_who(principal)}"'}
         ).all()
         _delete(connection, passages.c.rowid, [row.rowid for row in mine if None in named or row.thread_id in named])
-    _delete(connection, passages.c.event_id, list(event_ids))
+    _delete(connection, passages.c.event_id, event_ids)
     _write_anew(connection)
 
 
-def _delete(connection: sa.Connection, column: sa.ColumnElement[Any], values: Sequence[Any]) -> None:
-    for start in range(0, len(values), CHUNK):
-        connection.execute(passages.delete().where(column.in_(values[start : start + CHUNK])))
+def _delete(connection: sa.Connection, column: sa.ColumnElement[Any], values: Iterable[Any]) -> None:
+    for some in in_chunks(values):
+        connection.execute(passages.delete().where(column.in_(some)))
 
 
 def _write_anew(connection: sa.Connection) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from feilun.store import completions as answers
+from feilun.store.chunks import in_chunks
 from feilun.store.completions import chain, nodes
 from feilun.store.identity import DESK, digest, text_of, uuid7
 from feilun.store.rows import CompletionRecord, NotFound
@@ -279,10 +280,9 @@ def lent(connection: sa.Connection, principal: str, thread_id: str) -> frozenset
 
 def copies_of(connection: sa.Connection, completion_ids: Iterable[str]) -> list[str]:
     """The tasks whose question is that of one of these answers."""
-    named, found = sorted(set(completion_ids)), list[str]()
-    for start in range(0, len(named), answers.IN_CHUNK):
-        of_these = tasks.c.source.in_(named[start : start + answers.IN_CHUNK])
-        found += connection.execute(sa.select(tasks.c.id).where(of_these)).scalars()
+    found: list[str] = []
+    for some in in_chunks(sorted(set(completion_ids))):
+        found += connection.execute(sa.select(tasks.c.id).where(tasks.c.source.in_(some))).scalars()
     return sorted(found)
 
 

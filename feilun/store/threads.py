@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from feilun.store import search
-from feilun.store.completions import IN_CHUNK
+from feilun.store.chunks import in_chunks
 from feilun.store.identity import DESK, address_of, root_address, text_of
 from feilun.store.rows import Answered, Hit, ShownMessage, Standing, Talk, Thread, ThreadRow
 from feilun.store.schema import choices, completions, events, messages, vote_spans
@@ -143,9 +143,8 @@ def _spoken(connection: sa.Connection, principal: str, asked: Iterable[sa.Row[An
 
 
 def _among(connection: sa.Connection, wanted: sa.Select[Any], column: sa.ColumnElement[str], ids: Iterable[str]) -> Iterable[sa.Row[Any]]:
-    named = list(ids)
-    for start in range(0, len(named), IN_CHUNK):
-        yield from connection.execute(wanted.where(column.in_(named[start : start + IN_CHUNK])))
+    for some in in_chunks(ids):
+        yield from connection.execute(wanted.where(column.in_(some)))
 
 
 def _standing(connection: sa.Connection, principal: str, ids: Iterable[str]) -> dict[tuple[str, int], Standing]:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from feilun.store.completions import IN_CHUNK, Node, chain, nodes
+from feilun.store.chunks import in_chunks
+from feilun.store.completions import Node, chain, nodes
 from feilun.store.identity import text_of
 from feilun.store.rows import CurrentVote, Sibling
 from feilun.store.schema import choices, completions, events, vote_spans
@@ -80,10 +81,9 @@ def _joined(upto_seq: int | None, principal: str | None, after_seq: int) -> sa.S
 def _siblings(connection: sa.Connection, rows: Any) -> dict[tuple[str, int], Spoken]:
     wanted = {(item["id"], item["index"]) for row in rows if row["kind"] == "choice" for item in row["value"]["over"]}
     joined = sa.select(choices, completions.c.model).join(completions, completions.c.id == choices.c.completion_id)
-    ids = sorted({completion_id for completion_id, _ in wanted})
     found = {}
-    for start in range(0, len(ids), IN_CHUNK):
-        for choice in connection.execute(joined.where(choices.c.completion_id.in_(ids[start : start + IN_CHUNK]))):
+    for some in in_chunks(sorted({completion_id for completion_id, _ in wanted})):
+        for choice in connection.execute(joined.where(choices.c.completion_id.in_(some))):
             found[choice.completion_id, choice.choice_index] = Spoken(choice.address, choice.model)
     return {key: found[key] for key in sorted(wanted)}
 

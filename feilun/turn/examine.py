@@ -28,8 +28,8 @@ def examine(job: Job) -> dict[str, Any]:
     refs = {"champion": job.champion, "candidate": str(job.output("train", "candidate"))}
     if job.is_owners:
         exams = {side: list(owner_exams(job, ref)) for side, ref in refs.items()}
-        _, *gates = zip(*(exams[side] for side in SIDES), strict=True)
-        found: dict[str, Any] = {"more": ask_more(job, refs, gates[0], {}) if gates else {}}
+        gates = [exams[side][1] for side in SIDES if job.settings.exam_tasks]
+        found: dict[str, Any] = {"more": ask_more(job, refs, gates, {}) if gates else {}}
     else:
         asked = held_out_questions(job.store, job.output("collect", "upto_seq"))
         exams = {side: list(all_exams(job, ref, asked.questions)) for side, ref in refs.items()}
@@ -65,12 +65,12 @@ def best_before(job: Job, champions: Artifact) -> dict[str, dict[str, str]]:
     A model that is not in the home any more, nor its exam, or whose exam was of other questions, is not compared with: it could
     not be asked more.
     """
-    there = {ref_of(model) for model in list_artifacts(job.home, "models") if "tombstone" not in model.manifest}
-    line = [model for model in job.turn.plan.get("line", []) if model != job.champion and model in there]
+    line = [model for model in job.turn.plan.get("line", []) if model != job.champion]
     taken: dict[str, Artifact] = {}
     if line:
+        there = {ref_of(model) for model in list_artifacts(job.home, "models") if not model.is_tombstone}
         same = (exam for exam in list_artifacts(job.home, "exams") if exam.manifest.get("recipe") == champions.manifest["recipe"])
-        taken = {exam.parents[0]: exam for exam in same if "tombstone" not in exam.manifest and list(exam.parents[1:]) == []}
+        taken = {exam.parents[0]: exam for exam in same if len(exam.parents) == 1 and not exam.is_tombstone and exam.parents[0] in there}
     means = {task: row["mean"] for task, row in read_json(champions.path / SUMMARY).items()}
     found: dict[str, dict[str, str]] = {}
     for model in (model for model in line if model in taken):

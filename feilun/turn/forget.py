@@ -91,7 +91,7 @@ def proof_of(home: Path, store: Store, model: str) -> Proof:
     line = lineage(home, find(home, model, "models", erased_too=True))
     lessons = [artifact for artifact in line if artifact.kind == "lessons"]
     events = {event for artifact in lessons for event in artifact.manifest["counts"].get("events", ())}
-    graves = tuple(ref_of(a) for a in line if "tombstone" in a.manifest and not a.manifest["tombstone"].get("expired"))
+    graves = tuple(ref_of(a) for a in line if a.is_tombstone and not a.manifest["tombstone"].get("expired"))
     return Proof(ref_of(line[0]), len(lessons), len(events), tuple(sorted(events & erased)), graves)
 
 

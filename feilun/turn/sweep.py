@@ -51,7 +51,7 @@ def sweep(home: Path, store: Store) -> Swept:
     unlearn = {ref_of(artifact) for artifact in artifacts_to_rebuild(home, asked)}
     touched = artifacts_to_rebuild(home, erased)
     for artifact in touched:
-        ref, is_grave = ref_of(artifact), "tombstone" in artifact.manifest
+        ref, is_grave = ref_of(artifact), artifact.is_tombstone
         if artifact.kind == "models":
             models += [ref] if ref in unlearn and not is_grave else []
         elif is_grave or artifact.kind in HOLD_WORDS or _asks_lessons(artifact):
@@ -137,7 +137,7 @@ def prune_imported(home: Path, words: Iterable[str], names: Collection[str]) -> 
     wanted = {text.strip() for text in words if len(text.strip().encode()) >= LEAST_BYTES}
     replaced = {}
     for artifact in list_artifacts(home, "lessons"):
-        if "imported" in artifact.manifest["recipe"] and "tombstone" not in artifact.manifest:
+        if "imported" in artifact.manifest["recipe"] and not artifact.is_tombstone:
             files = {path.name: read_rows(path) for path in sorted(artifact.path.glob("*.jsonl"))}
             source = artifact.manifest["recipe"].get("from", "")
             raters = {rater_hash(f"import:{source}/{name}") for name in names}
