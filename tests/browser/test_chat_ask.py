@@ -167,6 +167,32 @@ def test_an_edited_question_is_a_branch(page):
     expect(page.locator("article.mine .pager")).to_be_visible()
 
 
+def test_an_answer_that_ends_leaves_the_reader_on_the_branch_they_went_to(page, house):
+    ask(page, "blue")
+    ask(page, "blue again")
+    house.script.hold = 12
+    house.go.clear()
+    first = page.locator("article.mine").first
+    first.hover()
+    first.get_by_role("button", name="Edit the question").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("green for long")
+    page.keyboard.press("Enter")
+    expect(page.locator("article.running .prose")).to_have_text("first: green")
+    page.locator("article.mine").get_by_role("button", name="Previous").click()
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("article.running .prose")).to_have_text("first: green")
+    house.go.set()
+    for tab, texts in ((other, ["first: green for long"]), (page, ["first: blue", "first: blue again"])):
+        expect(tab.locator("#send")).to_be_visible()
+        expect(tab.locator("article.theirs .prose")).to_have_text(texts)
+    ask(other, "and on")
+    expect(page.locator("article.theirs .prose")).to_have_text(["first: blue", "first: blue again"])
+    page.locator("article.mine").first.get_by_role("button", name="Next").click()
+    expect(page.locator("article.theirs .prose")).to_have_text(["first: green for long", "first: and on"])
+
+
 def test_search_finds_old_words_and_opens_them(page):
     ask(page, "我家的花猫喜欢晒太阳")
     page.click("#new-chat")

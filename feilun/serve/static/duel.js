@@ -93,7 +93,7 @@ export class DuelView {
       const value = { over: [targetOf(other.message)], outcome };
       const result = await chat.app.signal({ target: targetOf(winner.message), kind: "choice", value });
       Object.assign(duel, { outcome: key, event: result.id, target: targetOf(winner.message) });
-      chat.tree.choose(winner.message.address);
+      chat.tree.prefer(winner.message);
       chat.changed();
     } catch (error) {
       chat.app.report(error);

@@ -45,7 +45,7 @@ export class Running {
       this.duels.set(live.parent, makeDuel(live.parent, [other, live.messages[0]], shuffle));
       this.talk.views.delete(`duel/${live.parent}`);
     }
-    this.tree.choose(live.messages[0].address);
+    this.tree.prefer(live.messages[0]);
     live.follow();
     this.talk.composer.refresh();
   }
@@ -70,7 +70,7 @@ export class Running {
     const message = known ?? { address, parent: running.parent, role: "assistant", text, html: live.answers[index].blocks, at: Date.now() / 1000, answer, thumb: 0, reasons: [], lesson: null };
     tree.remove(running.address);
     tree.add(message);
-    if (chosen) tree.choose(address);
+    if (chosen) tree.prefer(message);
     const view = talk.views.get(running.address);
     talk.views.delete(running.address);
     if (view && !known) talk.views.set(address, view);

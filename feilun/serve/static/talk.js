@@ -68,7 +68,7 @@ export class Talk {
       if (tree !== this.tree) return false;
       const first = !tree.nodes.size;
       for (const message of thread.messages) tree.add(message);
-      if (first || address) tree.choose(address ?? thread.tip);
+      if (first || address) tree.choose(address ?? thread.running.at(-1)?.parent ?? thread.tip);
       if (first) this.composer.recall(thread.consent);
       for (const running of thread.running) this.running.attach(running);
       this.render();

@@ -43,6 +43,11 @@ export class Tree {
     for (let at = this.nodes.get(address); at; at = this.nodes.get(at.parent)) this.chosen.set(at.parent, at.address);
   }
 
+  /** Choose this message among its siblings. A reader who is on another branch stays there. */
+  prefer(message) {
+    this.chosen.set(message.parent, message.address);
+  }
+
   /** From the first question down to the tip: at each fork what was chosen, else the newest. */
   path() {
     const path = [];
