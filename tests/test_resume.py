@@ -6,20 +6,21 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from train_house import Rows, build_home, copy_home, settings_of, small_chat, small_model
+from train_house import SHAPE, Rows, build_home, copy_home, settings_of, small_chat, small_model
 
 from feilun.artifacts import Artifact, read_json
-from feilun.config import TrainSettings
+from feilun.config import ModelShape, TrainSettings
 from feilun.train import run
 from feilun.train.data import Mixture, Packer
 from feilun.train.evaluate import sample_texts
-from feilun.train.loop import Progress, sample_steps, train_loop
+from feilun.train.loop import Progress, has_compiler, sample_steps, train_loop
 from feilun.train.objectives import NextToken
 from feilun.train.rundir import StageRun
 from feilun.types import UserError
@@ -159,11 +160,14 @@ class Dying:
         return next(self.packer)
 
 
+MIXED = (5, 9, 40, 7, 3, 12, 18) * 3
+
+
 class Objective:
-    def __init__(self, at: int = -1):
-        rows = Rows([5, 9, 40, 7, 3, 12, 18] * 3)
-        rows.rows = [ids % 320 for ids in rows.rows]
-        packer = Packer(Mixture((rows,), (1.0,)), rows=2, row_tokens=16, seed=3)
+    def __init__(self, at: int = -1, lengths: Sequence[int] = MIXED, num_tokens: int = 320, **batch: int):
+        source = Rows(lengths)
+        source.rows = [ids % num_tokens for ids in source.rows]
+        packer = Packer(Mixture((source,), (1.0,)), **{"rows": 2, "row_tokens": 16, "seed": 3} | batch)
         self.stream, self.loss = Dying(packer, at), NextToken(packer).loss
 
     def batches(self) -> Dying:
@@ -175,10 +179,12 @@ def light(**changes: Any) -> TrainSettings:
     return TrainSettings(**made | changes)
 
 
-def loop(path: Path, settings: TrainSettings, at: int = -1, **asked: Any) -> dict[str, torch.Tensor]:
-    model, place = small_model(), StageRun(path)
+def loop(
+    path: Path, settings: TrainSettings, at: int = -1, objective: Objective | None = None, shape: ModelShape = SHAPE, **asked: Any
+) -> dict[str, torch.Tensor]:
+    model, place = small_model(shape=shape), StageRun(path)
     path.mkdir(parents=True, exist_ok=True)
-    train_loop(model, Objective(at), settings, place, stage="test", **asked)
+    train_loop(model, objective or Objective(at), settings, place, stage="test", **asked)
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
@@ -195,6 +201,27 @@ def test_a_loop_that_dies_three_times_at_random_steps_ends_the_same(tmp_path: Pa
                 loop(tmp_path / f"cut{trial}", light(), rng.randrange(1, 10))
         assert same(loop(tmp_path / f"cut{trial}", light()), whole)
     assert len(list(tmp_path.glob("cut*"))) == 3
+
+
+@pytest.mark.skipif(not has_compiler(), reason="no C++ compiler found")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch 2.13 imports it to compile
+def test_two_compiled_runs_on_two_threads_are_bit_equal(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        # Each token stands in a batch many times, for either thread.
+        first, again = (
+            loop(tmp_path / name, light(compile="on", num_steps=10), objective=crowded(), shape=replace(SHAPE, num_layers=1))
+            for name in ("first", "again")
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert same(first, again)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def crowded() -> Objective:
+    return Objective(lengths=[90] * 40, num_tokens=40, rows=16, row_tokens=96)
 
 
 def test_samples_change_no_weight_and_are_written_once_through_a_kill(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -116,15 +117,31 @@ def train_loop(
 
     sample: what the model writes, for `samples.jsonl`; asked at step 0 and some times on the way, and nothing else changes by it.
     """
-    training = Training(model, objective, settings, run, stage, progress, sample)
-    training.resume()
-    if not training.num_steps:
-        training.fix_horizon()
-    training.begin()
-    while training.step < training.num_steps:
-        training.advance()
-    training.check_weights()
+    with deterministic():
+        training = Training(model, objective, settings, run, stage, progress, sample)
+        training.resume()
+        if not training.num_steps:
+            training.fix_horizon()
+        training.begin()
+        while training.step < training.num_steps:
+            training.advance()
+        training.check_weights()
     return training.num_steps
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Inside, the same sums come out of the same numbers and threads.
+
+    Compiled for a CPU, the gradient of the embeddings is added up with atomics otherwise: two threads add to the row of a token in the
+    order in which they come, and the weights of two runs differ from the first step on.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def sample_steps(num_steps: int) -> frozenset[int]:
