@@ -1,7 +1,7 @@
 """The labelling desk: who is shown what, overlap and gold, agreement and cost, and that its answers are feedback like any other."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from matrix_house import MatrixHouse
@@ -74,6 +74,21 @@ def test_who_was_shown_a_task_long_ago_and_spoke_of_another_does_not_count_for_i
     assert store.assign_task("e", BOB, overlap=1) is None
     assert store.assign_task("d", BOB, overlap=1).id == left_open.id
     assert [store.count_labels(desk, ANN) for desk in ("d", "e")] == [0, 1]
+
+
+def test_a_judgement_that_was_taken_back_leaves_its_place_to_another(store):
+    open_desk(store, 1)
+    shown = store.assign_task("d", ANN, overlap=1)
+    target, value = shown.choice("left")
+    said = FeedbackRequest(principal=ANN, target_id=target, kind="choice", value=value)
+    event = store.record_feedback(said)
+    assert store.assign_task("d", BOB, overlap=1) is None
+    back = replace(said, value=None, supersedes=event.id)
+    store.record_feedback(back)
+    assert store.assign_task("d", ANN, overlap=1) is None, "nobody is asked twice"
+    assert store.assign_task("d", BOB, overlap=1).id == shown.id
+    assert label(store, BOB, "right", overlap=1) == "q0"
+    assert store.assign_task("d", CARL, overlap=1) is None
 
 
 def test_an_offer_that_somebody_else_took_is_made_anew(store):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from owner_house import NO_EXAMS, answered, correct, judge, make_home, owner_turn, say, thread_named
@@ -134,6 +135,17 @@ def test_a_person_is_given_all_that_is_kept(lived_in, tmp_path, capsys):
     forget(lived_in, "owner")
     main(["--home", str(lived_in), "feedback", "export", "--user", "owner", str(path)])
     assert path.read_text() == ""
+
+
+def test_a_person_is_given_what_is_being_written_for_them_too(lived_in, tmp_path, capsys):
+    with Store.open(lived_in) as store:
+        (record,) = store.completions_of("owner")
+        store.drafts.save(replace(record, id="d", thread_id="d", choices=[{"index": 0, "text": "halfword", "num_tokens": 1}]))
+    path = tmp_path / "mine.jsonl"
+    main(["--home", str(lived_in), "feedback", "export", "--user", "owner", str(path)])
+    assert capsys.readouterr().out.startswith("1 answers, 1 unfinished ones, 1 events, ")
+    (row,) = (row for row in read_rows(path) if row["type"] == "draft")
+    assert [answer["text"] for answer in row["answers"]] == ["halfword"]
 
 
 def test_a_model_shows_what_it_comes_from(lived_in, tmp_path):

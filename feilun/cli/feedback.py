@@ -78,7 +78,8 @@ def run_feedback_export(options: argparse.Namespace) -> int:
 
         with Store.open(options.home) as store:
             counts = export_person(store, options.home, principals_of(store, options.user), options.path)
-        print(f"{counts['completion']} answers, {counts['event']} events, {counts['artifact']} artifacts -> {options.path}")
+        drafts = f"{counts['draft']} unfinished ones, " if counts["draft"] else ""
+        print(f"{counts['completion']} answers, {drafts}{counts['event']} events, {counts['artifact']} artifacts -> {options.path}")
         return 0
     with Store.open(options.home) as store:
         print(f"{export_events(store, options.path)} events -> {options.path}")

@@ -15,10 +15,10 @@ __all__ = ["export_person"]
 
 
 def export_person(store: Store, home: Path, principals: Iterable[str], path: Path) -> Counter[str]:
-    """JSON lines of {"type": "completion" | "event" | "artifact", ...}; how many there are of each.
+    """JSON lines of {"type": "completion" | "draft" | "event" | "artifact", ...}; how many there are of each.
 
-    A completion holds the messages that led to it and its answers. An artifact names which of the events stand in it: none, where
-    it was made from one that names them.
+    A completion holds the messages that led to it and its answers; a draft is one that is being written, or that a killed server left. An
+    artifact names which of the events stand in it: none, where it was made from one that names them.
     """
     counts: Counter[str] = Counter()
     with path.open("w", encoding="utf-8") as stream:
@@ -30,9 +30,11 @@ def export_person(store: Store, home: Path, principals: Iterable[str], path: Pat
 
 
 def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
-    for record in store.completions_of(principal):
+    # In this order: what ends meanwhile is whole.
+    unfinished, whole = store.drafts.of(principal), store.completions_of(principal)
+    for kind, record in (*(("completion", record) for record in whole), *(("draft", record) for record in unfinished)):
         yield {
-            "type": "completion", "id": record.id, "principal": principal, "end_user": record.end_user, "thread": record.thread_id,
+            "type": kind, "id": record.id, "principal": principal, "end_user": record.end_user, "thread": record.thread_id,
             "model": record.model, "messages": record.messages, "answers": record.choices, "params": record.params,
             "consent": str(record.consent), "started": record.started, "finished": record.finished,
         }  # fmt: skip
@@ -45,7 +47,7 @@ def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
     ids = {event.id for event in mine}
     named = {f"lessons/{a.ref}": sorted(ids.intersection(a.manifest["counts"].get("events", ()))) for a in list_artifacts(home, "lessons")}
-    ids.update(record.id for record in store.completions_of(principal))
+    ids.update(record.id for record in whole)
     roots = {
         f"{a.kind}/{a.ref}" for kind in ("lessons", "corpus") for a in list_artifacts(home, kind) if not ids.isdisjoint(ids_named_by(a))
     }

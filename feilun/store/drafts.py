@@ -36,6 +36,10 @@ class Drafts:
         """Whose answer is being written under this id; None when there is no such draft."""
         return self._database.read(lambda c: principal_of_draft(c, draft_id))
 
+    def of(self, principal: str) -> list[CompletionRecord]:
+        """What is being written for a principal, as if it were broken off now."""
+        return self._database.read(lambda c: [_record(row) for row in c.execute(drafts.select().where(drafts.c.principal == principal))])
+
     def adopt(self, before: float, but: Collection[str] = ()) -> list[str]:
         """Record drafts that nobody renewed since `before` as completions with finish_reason "abort"; their ids."""
         # Mostly there is none, and to find that out takes no lock.

@@ -17,8 +17,8 @@ from feilun.store.chunks import in_chunks
 from feilun.store.completions import chain, nodes
 from feilun.store.identity import DESK, digest, text_of, uuid7
 from feilun.store.rows import CompletionRecord, NotFound
-from feilun.store.schema import assignments, choices, completions, events, tasks
-from feilun.store.votes import asked_privately, plainly, said_privately
+from feilun.store.schema import assignments, choices, completions, events, tasks, vote_spans
+from feilun.store.votes import asked_privately, plainly, said_privately, stands_now
 from feilun.types import Consent, Decision
 
 TEACH = ""  # the owner's own desk, which is always open
@@ -197,10 +197,18 @@ def _judged() -> sa.ColumnElement[bool]:
     return theirs.correlate(tasks, assignments).exists()
 
 
+def _labelled() -> sa.ColumnElement[bool]:
+    """Of an assignment: its rater has spoken, and that stands."""
+    view = vote_spans.c
+    said = view.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (view.kind == "choice") & stands_now()
+    theirs = sa.select(view.seq).where(said, plainly(view.principal) == assignments.c.principal)
+    return theirs.correlate(tasks, assignments).exists()
+
+
 def _num_taken() -> sa.ScalarSelect[int]:
-    """Of a task: how many have judged it or were shown it lately."""
-    busy = assignments.c.at > time.time() - LEASE_SECONDS
-    return sa.select(sa.func.count()).where(assignments.c.task == tasks.c.id, busy | _judged()).correlate(tasks).scalar_subquery()
+    """Of a task: how many labels of it stand, and how many were shown it lately and have not spoken."""
+    busy = (assignments.c.at > time.time() - LEASE_SECONDS) & ~_judged()
+    return sa.select(sa.func.count()).where(assignments.c.task == tasks.c.id, _labelled() | busy).correlate(tasks).scalar_subquery()
 
 
 def find(connection: sa.Connection, task: str, principal: str) -> Task:
