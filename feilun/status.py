@@ -65,7 +65,7 @@ def rollout_lines(store: Store) -> list[str]:
         for signal, more in people_to_turn(row, seen).items():
             log_e = found.figures["log_e"][signal]
             lines.append(f"  {signal:10} log e {log_e:+.2f} of {found.figures['level']:.2f}; {more} more people would take it back")
-        lines += [f"  not mirrored: {num} ({reason})" for reason, num in store.mirror_drops(row.id).items()]
+        lines += [f"  not mirrored: {num} ({reason})" for reason, num in store.shadow.drops(row.id).items()]
         lines += [f"  {line}" for line in nobody_looks(store)]
     if withheld:
         lines.append(f"withheld   {len(withheld)} events teach nothing since a rollout was taken back; feilun rollout release lets them")

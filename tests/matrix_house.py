@@ -135,7 +135,7 @@ def make_pair(person: Person) -> dict[str, str]:
     said = make_thread(person)["completion"]
     row = store.rollout() or begun(store)
     side = {"seconds": 0.1, "chars": 3, "finish_reason": "stop", "fault": ""}
-    store.record_mirror(row.id, Mirror(said, row.who(person.name), side, side, 1.0), "mirrored")
+    store.shadow.record(row.id, Mirror(said, row.who(person.name), side, side, 1.0), "mirrored")
     return {"pair": said}
 
 

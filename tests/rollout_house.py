@@ -60,7 +60,7 @@ def mirror(store: Store, row: RolloutRow, number: int, *, fault: str = "", secon
         {"seconds": 0.2, "chars": 9, "finish_reason": "stop", "fault": ""},
         {"seconds": seconds, "chars": 9, "finish_reason": "stop", "fault": fault},
     )
-    store.record_mirror(row.id, Mirror(said, row.who(NAMES[number]), *sides, at=float(number)), f"mirrored {number}")
+    store.shadow.record(row.id, Mirror(said, row.who(NAMES[number]), *sides, at=float(number)), f"mirrored {number}")
     return said
 
 

@@ -309,34 +309,34 @@ def test_pairs_are_judged_blind_in_both_orders(home, store):
     row = begin(home, store, RolloutSettings(shadow_pairs=99))
     names = [mirror(store, row, number) for number in range(12)]
     places: dict[tuple[str, int], int] = {}
-    while (pair := store.next_blind_pair(row.id)) is not None:
+    while (pair := store.shadow.next_pair(row.id)) is not None:
         place = next(i for i, text in enumerate(pair.answers) if text.startswith("mirrored"))
         places[pair.completion_id, pair.slot] = place
         assert [message["role"] for message in pair.messages] == ["user"]
         # A judge who always takes the first says nothing of the models; the last two pairs have a judge who prefers the champion.
         chosen = 1 - place if pair.completion_id in names[-2:] else 0
-        store.judge_pair(pair.completion_id, pair.slot, "owner", chosen)
+        store.shadow.judge(pair.completion_id, pair.slot, "owner", chosen)
     assert {places[name, 0] + places[name, 1] for name in names} == {1}
     assert {places[name, 0] for name in names} == {0, 1}
-    outcomes = [found.outcome for found in store.mirrors(row.id)]
+    outcomes = [found.outcome for found in store.shadow.pairs(row.id)]
     assert outcomes == ["tie"] * 10 + ["champion"] * 2
     assert rolling.seen_by(store, row).firsts == {"judged": {0.5: (0, 2)}}
-    store.judge_pair(names[-1], 1, "owner", "undo")
-    assert store.next_blind_pair(row.id).completion_id == names[-1]
+    store.shadow.judge(names[-1], 1, "owner", "undo")
+    assert store.shadow.next_pair(row.id).completion_id == names[-1]
     with pytest.raises(NotFound, match="not judged by you"):
-        store.judge_pair(names[0], 1, "somebody", "undo")
+        store.shadow.judge(names[0], 1, "somebody", "undo")
     with pytest.raises(Conflict, match="judged in this order already"):
-        store.judge_pair(names[0], 0, "owner", 1)
+        store.shadow.judge(names[0], 0, "owner", 1)
     with pytest.raises(NotFound):
-        store.judge_pair("nothing", 0, "owner", 1)
+        store.shadow.judge("nothing", 0, "owner", 1)
 
 
 def test_judges_who_prefer_the_champion_take_it_back(home, store):
     row = begin(home, store, RolloutSettings(shadow_pairs=99))
     for number in range(20):
         mirror(store, row, number)
-    while (pair := store.next_blind_pair(row.id)) is not None and pair.slot == 0:
-        store.judge_pair(pair.completion_id, 0, "owner", next(i for i, text in enumerate(pair.answers) if text.startswith("answer")))
+    while (pair := store.shadow.next_pair(row.id)) is not None and pair.slot == 0:
+        store.shadow.judge(pair.completion_id, 0, "owner", next(i for i, text in enumerate(pair.answers) if text.startswith("answer")))
     row = rolling.look(home, store)
     assert (row.stage, row.why.split(": ")[1]) == ("rolled_back", "judged")
 
@@ -347,9 +347,9 @@ def test_what_was_mirrored_goes_with_who_asked(home, store):
     assert b"mirrored 0" in raw(home)
     store.forget(NAMES[0])
     assert b"mirrored 0" not in raw(home)
-    assert store.mirrors(row.id) == []
+    assert store.shadow.pairs(row.id) == []
     with pytest.raises(Conflict, match="is not stored"):
-        store.record_mirror(row.id, Mirror(said, "x", {}, {}, 1.0), "late")
+        store.shadow.record(row.id, Mirror(said, "x", {}, {}, 1.0), "late")
 
 
 def raw(home: Path) -> bytes:

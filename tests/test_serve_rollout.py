@@ -49,10 +49,10 @@ def test_the_shadow_hears_the_questions_and_nobody_hears_it(house):
         house.script.answers["slow?"] = ["a word"]
         answers = [client.post("/v1/chat/completions", json=ask(f"question {n}", user="u")).json() for n in range(3)]
         private = client.post("/v1/chat/completions", json=ask("secret", user="u", metadata={"consent": "serve"})).json()
-        until(lambda: len(house.store.mirrors(row.id)) == 3)
+        until(lambda: len(house.store.shadow.pairs(row.id)) == 3)
     assert {answer["model"] for answer in (*answers, private)} == {row.champion}
     assert [answer["choices"][0]["message"]["content"] for answer in answers] == [f"first: question {n}" for n in range(3)]
-    pairs = house.store.mirrors(row.id)
+    pairs = house.store.shadow.pairs(row.id)
     assert [pair.completion_id for pair in pairs] == [answer["id"] for answer in answers]
     assert [(pair.champion["chars"], pair.candidate["chars"]) for pair in pairs] == [(17, 18)] * 3
     assert {pair.candidate["fault"] for pair in pairs} == {""}
@@ -67,8 +67,8 @@ def test_a_candidate_that_breaks_is_a_fault_of_the_pair(house):
         house.engines[1].broken = True
         for n in range(3):
             assert client.post("/v1/chat/completions", json=ask(f"question {n}", user="u")).status_code == 200
-        until(lambda: len(house.store.mirrors(row.id)) == 3)
-    assert {pair.candidate["fault"] for pair in house.store.mirrors(row.id)} == {"error"}
+        until(lambda: len(house.store.shadow.pairs(row.id)) == 3)
+    assert {pair.candidate["fault"] for pair in house.store.shadow.pairs(row.id)} == {"error"}
     found = rolling.look(house.home, house.store)
     assert (found.stage, "faults: 0.0% -> 100.0%" in found.why) == ("rolled_back", True)
 
@@ -84,10 +84,10 @@ def test_what_finds_no_quiet_moment_is_dropped_and_counted(house, monkeypatch):
             parts = stream.iter_bytes()
             next(parts)
             assert client.post("/v1/chat/completions", json=ask("?", user="quick", max_tokens=2)).status_code == 200
-            until(lambda: house.store.mirror_drops(row.id) == {"busy": 1})
+            until(lambda: house.store.shadow.drops(row.id) == {"busy": 1})
             other.go.set()
             assert b"[DONE]" in b"".join(parts)
-        until(lambda: [pair.candidate["chars"] for pair in house.store.mirrors(row.id)] == [len("second: a long question")])
+        until(lambda: [pair.candidate["chars"] for pair in house.store.shadow.pairs(row.id)] == [len("second: a long question")])
 
 
 def test_each_person_keeps_the_model_of_their_lot_and_harm_gives_everybody_the_champion(house):
@@ -153,7 +153,7 @@ def test_growth_says_where_it_stands_and_the_owner_judges_blind(house):
         until(lambda: len(house.engines) == 2)
         house.script.answers["who?"] = ["one answer", "another answer"]
         client.post("/v1/chat/completions", json=ask("who?", user="u"))
-        until(lambda: len(house.store.mirrors(row.id)) == 1)
+        until(lambda: len(house.store.shadow.pairs(row.id)) == 1)
         text = owner.get("/api/growth").json()["truth"][-1]["text"]
         assert " listens in: 1 of 9 real questions were put to it" in text["en"]
         assert "正在旁听：已把 1 / 9 个真实提问" in text["zh"]
@@ -167,7 +167,7 @@ def test_growth_says_where_it_stands_and_the_owner_judges_blind(house):
         assert owner.post("/api/rollout/judgement", json={**body, "slot": 3}).status_code == 400
         assert owner.post("/api/rollout/judgement", json=body).json() == {"status": "recorded"}
         assert owner.post("/api/rollout/judgement", json=body).status_code == 409
-        assert house.store.mirrors(row.id)[0].outcome == "champion"
+        assert house.store.shadow.pairs(row.id)[0].outcome == "champion"
         house.store.note("turn_watch", {"pid": 1, "at": time.time()})
         assert owner.get("/api/turn").json()["hindrance"] == "rolling_out"
         assert error_of(owner.post("/api/turn", json={}), 409)["code"] == "rolling_out"

@@ -100,7 +100,7 @@ class Mirrors:
         counts, self.drops = self.drops, Counter()
         if counts:
             try:
-                await asyncio.to_thread(self._store.count_mirror_drops, self._rollout_id, counts)
+                await asyncio.to_thread(self._store.shadow.count_drops, self._rollout_id, counts)
             except StoreError as error:
                 self.drops += counts
                 log.warning("drops of the mirror could not be counted: %s", error)
@@ -123,7 +123,7 @@ class Mirrors:
         side = {"seconds": time.time() - began, "chars": len(said.text), "finish_reason": said.finish_reason, "fault": said.fault}
         pair = Mirror(job.completion_id, job.who, job.champion, side, time.time())
         try:
-            await asyncio.get_running_loop().run_in_executor(state.writers, self._store.record_mirror, job.row.id, pair, said.text)
+            await asyncio.get_running_loop().run_in_executor(state.writers, self._store.shadow.record, job.row.id, pair, said.text)
         except Conflict:
             self._drop(job.row, "erased")
 

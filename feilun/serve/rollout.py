@@ -42,7 +42,7 @@ async def judge(request: Request, owner: Owner) -> JSONResponse:
     pair, slot, chosen = parse_judgement(await read_json(request))
     try:
         store = state_of(request).store
-        await asyncio.to_thread(store.judge_pair, pair, slot, owner.name, chosen)
+        await asyncio.to_thread(store.shadow.judge, pair, slot, owner.name, chosen)
     except (NotFound, Conflict) as error:
         code = "not_found" if error.http_status == 404 else "judged_already"
         raise ApiError(error.http_status, str(error), param="pair", code=code) from None
@@ -66,7 +66,7 @@ def parse_judgement(body: Any) -> tuple[str, int, int | str]:
 
 def next_pair(store: Store) -> dict[str, Any] | None:
     row = store.rollout()
-    pair = store.next_blind_pair(row.id) if row is not None and row.stage == "shadow" else None
+    pair = store.shadow.next_pair(row.id) if row is not None and row.stage == "shadow" else None
     if pair is None:
         return None
     messages = [{**message, "blocks": render_blocks(str(message["content"]))} for message in pair.messages]
@@ -77,7 +77,7 @@ def next_pair(store: Store) -> dict[str, Any] | None:
 def is_judging(store: Store) -> bool:
     """Whether a pair of the shadow waits for the owner."""
     row = store.rollout()
-    return row is not None and row.stage == "shadow" and store.next_blind_pair(row.id) is not None
+    return row is not None and row.stage == "shadow" and store.shadow.next_pair(row.id) is not None
 
 
 def told_rollout(store: Store) -> dict[str, Any] | None:
@@ -92,12 +92,12 @@ def told_rollout(store: Store) -> dict[str, Any] | None:
     withheld = len(store.withheld_events(row.id))
     return about | {
         "crowds": {arm: {"people": crowd.users, "answers": crowd.answers} for arm, crowd in crowds.items()},
-        "mirrored": num_mirrored(store, row), "dropped": store.mirror_drops(row.id), "withheld": withheld,
+        "mirrored": num_mirrored(store, row), "dropped": store.shadow.drops(row.id), "withheld": withheld,
     }  # fmt: skip
 
 
 def num_mirrored(store: Store, row: RolloutRow) -> int:
-    return store.count_mirrors(row.id) if row.stage == "shadow" else 0
+    return store.shadow.count(row.id) if row.stage == "shadow" else 0
 
 
 def rollout_sentences(store: Store, entries: Sequence[Entry]) -> list[Mapping[str, Any]]:

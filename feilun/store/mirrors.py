@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from feilun.store.completions import chain, nodes
+from feilun.store.database import Database
 from feilun.store.identity import digest, subject_of
 from feilun.store.rows import Arm, Conflict, NotFound
 from feilun.store.schema import choices, completions, judgements, mirror_drops, mirrors
@@ -37,6 +38,39 @@ class BlindPair(NamedTuple):
     slot: int
     messages: list[dict[str, Any]]
     answers: tuple[str, str]
+
+
+class Shadow:
+    """Each write is committed when it returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, rollout_id: str, about: Mirror, text: str) -> None:
+        """Keep what the candidate would have said. Raises Conflict where the answer beside it is not stored."""
+        self._database.write(lambda c: record(c, rollout_id, about, text))
+
+    def count_drops(self, rollout_id: str, counts: Mapping[str, int]) -> None:
+        """Questions that should have been mirrored and were not, by reason."""
+        self._database.write(lambda c: count_drops(c, rollout_id, counts))
+
+    def drops(self, rollout_id: str) -> dict[str, int]:
+        return self._database.read(lambda c: drops(c, rollout_id))
+
+    def count(self, rollout_id: str) -> int:
+        return self._database.read(lambda c: count(c, rollout_id))
+
+    def pairs(self, rollout_id: str) -> list[Mirror]:
+        """Oldest first."""
+        return self._database.read(lambda c: listed(c, rollout_id))
+
+    def next_pair(self, rollout_id: str) -> BlindPair | None:
+        """What waits to be judged; None when nothing does."""
+        return self._database.read(lambda c: next_pair(c, rollout_id))
+
+    def judge(self, completion_id: str, slot: int, rater: str, chosen: int | str) -> str:
+        """Whose answer won: champion, candidate, tie or both_bad. Raises NotFound and Conflict."""
+        return self._database.write(lambda c: judge(c, completion_id, slot, rater, chosen))
 
 
 def record(connection: sa.Connection, rollout_id: str, about: Mirror, text: str) -> None:

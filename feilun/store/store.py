@@ -17,7 +17,6 @@ from feilun.store import (
     graves,
     kept,
     keys,
-    mirrors,
     notes,
     quarantine,
     receipts,
@@ -34,7 +33,7 @@ from feilun.store.drafts import Drafts
 from feilun.store.engines import EngineRow
 from feilun.store.exposures import Crowd, Harm
 from feilun.store.makings import Makings
-from feilun.store.mirrors import BlindPair, Mirror
+from feilun.store.mirrors import Shadow
 from feilun.store.replies import Given, Reply
 from feilun.store.rollouts import RolloutMove, RolloutRow
 from feilun.store.rows import (
@@ -380,31 +379,10 @@ class Store:
         """How long the newest answers of a model took."""
         return self._database.read(lambda c: exposures.seconds_of(c, model, limit))
 
-    def record_mirror(self, rollout_id: str, about: Mirror, text: str) -> None:
-        """Keep what the candidate would have said. Raises Conflict where the answer beside it is not stored."""
-        self._database.write(lambda c: mirrors.record(c, rollout_id, about, text))
-
-    def count_mirror_drops(self, rollout_id: str, counts: Mapping[str, int]) -> None:
-        """Questions that should have been mirrored and were not, by reason."""
-        self._database.write(lambda c: mirrors.count_drops(c, rollout_id, counts))
-
-    def mirror_drops(self, rollout_id: str) -> dict[str, int]:
-        return self._database.read(lambda c: mirrors.drops(c, rollout_id))
-
-    def count_mirrors(self, rollout_id: str) -> int:
-        return self._database.read(lambda c: mirrors.count(c, rollout_id))
-
-    def mirrors(self, rollout_id: str) -> list[Mirror]:
-        """Oldest first."""
-        return self._database.read(lambda c: mirrors.listed(c, rollout_id))
-
-    def next_blind_pair(self, rollout_id: str) -> BlindPair | None:
-        """What waits to be judged; None when nothing does."""
-        return self._database.read(lambda c: mirrors.next_pair(c, rollout_id))
-
-    def judge_pair(self, completion_id: str, slot: int, rater: str, chosen: int | str) -> str:
-        """Whose answer won: champion, candidate, tie or both_bad. Raises NotFound and Conflict."""
-        return self._database.write(lambda c: mirrors.judge(c, completion_id, slot, rater, chosen))
+    @property
+    def shadow(self) -> Shadow:
+        """What candidates would have said, beside what was said."""
+        return Shadow(self._database)
 
     def withheld_events(self, rollout_id: str | None = None) -> dict[str, str]:
         """Events that may not teach until the owner releases them -> the rollout (or this one) that took them away."""

@@ -54,7 +54,7 @@ def under_way(store: Store) -> RolloutRow | None:
 def seen_by(store: Store, row: RolloutRow) -> Seen:
     """What can be known of the present step."""
     if row.stage == "shadow":
-        pairs = store.mirrors(row.id)
+        pairs = store.shadow.pairs(row.id)
         return Seen({}, firsts_of(shadow_harms(pairs, row.slow_seconds)), pairs)
     harms = store.first_harms(row.id, row.stage, row.slow_seconds)
     return Seen(store.crowds(row.id, row.stage, row.step), firsts_of(harms))

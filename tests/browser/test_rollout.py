@@ -19,7 +19,7 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.script.answers["tea or milk?"] = ["tea", "milk"]
         with house.client(house.key("shop", "chat")) as client:
             client.post("/v1/chat/completions", json=ask("tea or milk?"))
-            until(lambda: len(house.store.mirrors(row.id)) == 1)
+            until(lambda: len(house.store.shadow.pairs(row.id)) == 1)
         yield house
 
 
@@ -37,11 +37,11 @@ def test_a_pair_is_judged_undone_and_judged_in_the_other_order(page: Page, rolli
     assert page.locator(".part-judging .who").all_text_contents() == ["", ""]
     better = str(1 + [text.strip() for text in shown].index("milk"))
     page.click(f".part-judging [data-vote='{better}']")
-    until(lambda: rolling.store.mirrors(row.id)[0].outcome == "candidate")
+    until(lambda: rolling.store.shadow.pairs(row.id)[0].outcome == "candidate")
     page.click(".part-judging [data-t=undo]")
-    until(lambda: rolling.store.mirrors(row.id)[0].outcome == "")
+    until(lambda: rolling.store.shadow.pairs(row.id)[0].outcome == "")
     page.click(f".part-judging [data-vote='{better}']")
     page.click(".part-judging [data-t=judge_next]")
     expect(page.locator(".part-judging .side .prose").first).not_to_have_text(shown[0].strip())
     page.click(f".part-judging [data-vote='{better}']")
-    until(lambda: rolling.store.mirrors(row.id)[0].outcome == "tie")
+    until(lambda: rolling.store.shadow.pairs(row.id)[0].outcome == "tie")
