@@ -21,6 +21,7 @@ from feilun.cli import main
 from feilun.config import WatchSettings
 from feilun.feedback.worth import Worth
 from feilun.store import Store, TurnRow
+from feilun.store.schema import withheld
 from feilun.turn import due_now, leave_settings, leave_watch, left_watch, watch, watcher_beside
 from feilun.turn.beside import again_and_again
 from feilun.turn.itself import ask_if_due
@@ -203,6 +204,10 @@ def test_the_wheel_turns_by_itself_when_enough_would_change_and_once(home, store
     assert not due_now(home, store, eager).now
     correct(home, "hen?", "Eve")
     assert ended(store, 2).state == "promoted"
+    leave_watch(home, store, WatchSettings())
+    assert "would change 0.0%" in due_now(home, store, eager).why[0]
+    release(store, store.events()[0].id)
+    assert "would change 0.0%" not in due_now(home, store, eager).why[0]
 
 
 def test_what_was_said_is_not_weighed_where_something_else_stands_in_the_way(home, store, monkeypatch):
@@ -255,3 +260,13 @@ def test_what_failed_is_not_tried_again_by_itself_before_something_new_was_said(
     assert "nothing new was said since" in " ".join(due_now(home, store, eager).why)
     correct(home, "dog?", "Rex")
     assert ask_if_due(home, store, eager)
+    store.answer_request(store.asked_turn()["id"], "there are no such lessons")
+    assert not ask_if_due(home, store, eager)
+    release(store, store.events()[-1].id)
+    assert ask_if_due(home, store, eager)
+
+
+def release(store: Store, event_id: str) -> None:
+    """As if a rollout had taken this event away, and the owner let it teach again."""
+    row = {"event_id": event_id, "rollout_id": "r", "at": 1.0, "released": time.time()}
+    store._database.write(lambda c: c.execute(withheld.insert().values(row)))

@@ -7,7 +7,7 @@ body of lessons costs as much as the first one and cannot be seen by a gate.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from feilun.feedback.opinions import normalise
 from feilun.feedback.terms import teaching_engines
 from feilun.store import OWNER, CurrentVote, Store, without_ids
 
-__all__ = ["Learnable", "Worth", "WorthRule", "learnable", "surprise", "worth", "worth_now"]
+__all__ = ["Learnable", "Worth", "WorthRule", "basis", "learnable", "newest_word", "surprise", "worth", "worth_now"]
 
 USUAL_SURPRISE, USUAL_CHOICES = 0.5, 4.0  # before anybody chose: half of all choices go against the champion, held as four choices would be
 USUAL_WEIGHT = 0.375  # of a choice of somebody new: trust .75, of which a choice counts half
@@ -76,12 +76,15 @@ def worth(found: Learnable, rule: WorthRule) -> Worth:
     return Worth(change, math.ceil(max(for_weight, short / (each * (share - rule.least_change))) - 1e-9))
 
 
-def learnable(lessons: Iterable[Lesson], learnt_seq: int, champion: str) -> Learnable:
-    """What the lessons weigh. learnt_seq: the newest event that the last turn saw; a lesson with a later one is new."""
+def learnable(lessons: Iterable[Lesson], learnt_seq: int, champion: str, released: Collection[str] = ()) -> Learnable:
+    """What the lessons weigh. learnt_seq: the newest event that the last turn saw; a lesson with a later one is new.
+
+    released: events that are no later, and were let teach again since.
+    """
     known = new = surprising = weight = against = 0.0
     choices = 0
     for lesson in lessons:
-        if all(vote.seq <= learnt_seq for vote in lesson.votes):
+        if all(vote.seq <= learnt_seq and vote.id not in released for vote in lesson.votes):
             known += lesson.weight
             continue
         part = surprise(lesson.vote, champion)
@@ -110,9 +113,22 @@ def worth_now(home: Path, store: Store, rule: WorthRule | None = None) -> Worth:
     if champion is None:
         return Worth(0.0, None)
     ended = [turn for turn in store.turns() if turn.state != "running" and "collect" in turn.steps]
-    learnt = max((turn.steps["collect"].output.get("upto_seq", 0) for turn in ended), default=0)
+    seen = [(turn.steps["collect"].output.get("upto_seq", 0), turn.steps["collect"].heartbeat) for turn in ended]
+    learnt, when = max(seen, default=(0, 0.0))
+    released = {event_id for event_id, at in store.released_events().items() if at > when}
     rules, edited = LessonRules(min_trust=TurnSettings().min_trust), store.edited_threads(OWNER)
     withheld = store.withheld_events()
     votes = without_ids(store.folded_votes(store.last_seq()), withheld.keys())
     lessons = curate(votes, gold_of(home, store), rules, edited, teaching_engines(store)).lessons
-    return worth(learnable(lessons, learnt, champion.model), rule or WorthRule())
+    return worth(learnable(lessons, learnt, champion.model, released), rule or WorthRule())
+
+
+def basis(store: Store) -> tuple[object, ...]:
+    """Where nothing of this has changed, a turn is worth as much as before."""
+    ended = sum(turn.state != "running" for turn in store.turns())
+    return (*newest_word(store).items(), store.erasure_epoch(), store.champion(), ended, len(store.withheld_events()))
+
+
+def newest_word(store: Store) -> dict[str, float]:
+    """The newest event, and when events were let teach again last: what of either is new may teach something new."""
+    return {"seq": store.last_seq(), "released": max(store.released_events().values(), default=0.0)}

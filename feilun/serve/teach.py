@@ -13,13 +13,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from feilun.feedback.teaching import Asking, Speaker, prepare_tasks
-from feilun.feedback.worth import worth_now
+from feilun.feedback.worth import basis, worth_now
 from feilun.serve.auth import Principal, owner_only
 from feilun.serve.errors import ApiError
 from feilun.serve.loaded import Loaded
 from feilun.serve.state import State, state_of
 from feilun.serve.tasks import judge, task_json
-from feilun.store import TEACH, Store
+from feilun.store import TEACH
 
 __all__ = ["Preparing", "router"]
 
@@ -69,14 +69,9 @@ async def answer(request: Request, owner: Owner) -> JSONResponse:
 @router.get("/worth")
 async def get_worth(request: Request, _owner: Owner) -> JSONResponse:
     state = state_of(request)
-    known = await asyncio.to_thread(_said_so_far, state.store)
+    known = await asyncio.to_thread(basis, state.store)
     found = await state.worth.get(known, lambda: worth_now(state.home, state.store))
     return JSONResponse(found.to_json(), headers={"Cache-Control": "no-store"})
-
-
-def _said_so_far(store: Store) -> tuple[object, ...]:
-    """Where nothing of this has changed, a turn is worth as much as before."""
-    return store.last_seq(), store.erasure_epoch(), store.champion(), sum(turn.state != "running" for turn in store.turns())
 
 
 def _look(state: State) -> None:

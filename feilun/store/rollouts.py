@@ -190,6 +190,12 @@ def withheld_events(connection: sa.Connection, rollout_id: str | None = None) ->
     return {row.event_id: row.rollout_id for row in connection.execute(withheld.select().where(withheld.c.released.is_(None), mine))}
 
 
+def released_events(connection: sa.Connection) -> dict[str, float]:
+    """event -> when the owner let it teach again, for those that a rollout had taken away."""
+    there = withheld.select().where(withheld.c.released.is_not(None))
+    return {row.event_id: row.released for row in connection.execute(there)}
+
+
 def release(connection: sa.Connection, rollout_id: str) -> int:
     by_id(connection, rollout_id)
     mine = (withheld.c.rollout_id == rollout_id) & withheld.c.released.is_(None)

@@ -388,6 +388,10 @@ class Store:
         """Events that may not teach until the owner releases them -> the rollout (or this one) that took them away."""
         return self._database.read(lambda c: rollouts.withheld_events(c, rollout_id))
 
+    def released_events(self) -> dict[str, float]:
+        """Events that a rollout took away and the owner let teach again -> when."""
+        return self._database.read(rollouts.released_events)
+
     def release_events(self, rollout_id: str) -> int:
         """Let what a rollout took away teach again; how many events. Raises NotFound."""
         return self._database.write(lambda c: rollouts.release(c, rollout_id))

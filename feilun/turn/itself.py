@@ -7,7 +7,7 @@ from pathlib import Path
 
 from feilun.config import WatchSettings
 from feilun.feedback.owner import TAUGHT, owner_lessons
-from feilun.feedback.worth import Worth, WorthRule, worth_now
+from feilun.feedback.worth import Worth, WorthRule, basis, newest_word, worth_now
 from feilun.store import Conflict, Store
 from feilun.turn.due import Due, costs_of, decide_due, usual_cost
 from feilun.turn.rolling import under_way
@@ -21,10 +21,9 @@ TRIED_NOTE = "turn_by_itself"
 
 def due_now(home: Path, store: Store, settings: WatchSettings, now: float | None = None) -> Due:
     """Whether the wheel would turn now, and why or why not."""
-    turns, champion = store.turns(), store.champion()
+    turns = store.turns()
     rule = WorthRule(least_change=settings.least_change, least_weight=settings.least_weight)
-    known = (store.last_seq(), champion.model if champion else "", store.erasure_epoch(), len(turns), store.unfinished_turn() is None)
-    found = _worth(home, store, rule, known)
+    found = _worth(home, store, rule, basis(store))
     told = f"a turn would change {found.change:.1%} of the taught answers, and {settings.least_change:.1%} are asked for"
     missing = f"; {found.more} more choices like the last ones would do" if found.more else ""
     moment = time.time() if now is None else now
@@ -56,7 +55,7 @@ def hindrances(home: Path, store: Store) -> Iterator[str]:
         yield "a turn is asked for already"
     if (rollout := under_way(store)) is not None:
         yield f"a rollout of {rollout.candidate} is under way"
-    if (store.read_note(TRIED_NOTE) or {}).get("seq") == store.last_seq():
+    if store.read_note(TRIED_NOTE) == newest_word(store):
         yield "it turned or tried to when the newest feedback came; nothing new was said since"
     if owner_settings(home, store).rise_task == TAUGHT and not owner_lessons(store, home).new:
         yield "this home's turn is the owner's, and no correction of the owner's is new"
@@ -67,12 +66,12 @@ def ask_if_due(home: Path, store: Store, settings: WatchSettings) -> bool:
 
     What was said is weighed last, where nothing else stands in the way: it is read from the beginning.
     """
-    seq = store.last_seq()
+    newest = newest_word(store)
     if not settings.by_itself or not _may_turn(home, store, settings) or not due_now(home, store, settings).now:
         return False
     try:
         store.ask_turn(ITSELF)
     except Conflict:
         return False
-    store.note(TRIED_NOTE, {"seq": seq})
+    store.note(TRIED_NOTE, newest)
     return True
