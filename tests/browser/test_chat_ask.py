@@ -147,6 +147,30 @@ def test_an_engine_that_breaks_says_so_and_is_asked_again(page, house):
     expect(page.locator("article.theirs .prose")).to_have_text(["first: break"])
 
 
+def test_who_goes_on_after_a_question_that_got_no_answer_asks_beside_it(page, house):
+    ask(page, "one")
+    house.engines[-1].broken = True
+    say(page, "break")
+    expect(page.locator(".failed")).to_be_visible()
+    house.engines[-1].broken = False
+    say(page, "after")
+    expect(page.locator("article.theirs .prose")).to_have_text(["first: one", "first: after"])
+    expect(page.locator("article.mine .text")).to_have_text(["one", "after"])
+    page.locator("article.mine").last.get_by_role("button", name="Previous").click()
+    expect(page.locator("article.mine .text")).to_have_text(["one", "break"])
+
+
+def test_enter_waits_for_the_answer_that_is_running(page, held):
+    say(page, "wait for me")
+    expect(page.locator("article.running .prose")).to_have_text("first: wait")
+    say(page, "too early")
+    held.go.set()
+    expect(page.locator("article.theirs:not(.running) .prose")).to_have_text(["first: wait for me"])
+    assert page.input_value("#ask") == "too early"
+    page.keyboard.press("Enter")
+    expect(page.locator("article.theirs:not(.running) .prose")).to_have_text(["first: wait for me", "first: too early"])
+
+
 def test_an_edited_question_is_a_branch(page):
     ask(page, "blue")
     ask(page, "blue again")

@@ -176,10 +176,10 @@ export class Talk {
     this.app.show("chat", id, { replace: true });
   }
 
-  /** Where the next question goes. */
+  /** Where the next question goes: under the last whole answer. Beside a question that got none, and not under it. */
   #tip() {
-    const last = this.tree.path().filter((message) => !message.live).at(-1);
-    return last?.address ?? this.id;
+    const answers = this.tree.path().filter((message) => message.role === "assistant" && !message.live);
+    return answers.at(-1)?.address ?? this.id;
   }
 
   /** Stop everything that runs here; what was seen stays. */
