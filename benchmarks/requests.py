@@ -168,7 +168,7 @@ def open_house(home: Path, num_events: int) -> Iterator[House]:
     settings = ServeSettings(port=0, answers_per_minute=0, feedback_per_minute=0)
     with Store.open(home) as store:
         store.set_champion(champion, "benchmark")
-        store.open_desk("desk", {})
+        store.desks.open("desk", {})
         secrets = {name: store.create_key(name, frozenset(scopes)).secret for name, scopes in SCOPES.items()}
         with serving(home, settings, engine_factory=lambda path, ref, _: TextChat.over(EchoEngine.load(path, model=ref))) as (url, door):
             callers = {

@@ -158,8 +158,8 @@ def make_task(person: Person) -> dict[str, str]:
     asked = ({"role": "user", "content": f"task {next(numbers)}"},)
     source = make_thread(person.house.people["bob"])["completion"]
     given = NewTask(source=source, consent=Consent.IMPROVE, messages=asked, left=("models/m", "yes"), right=("models/m", "no"))
-    person.house.store.add_tasks(TEACH, [given])
-    task = person.house.store.assign_task(TEACH, "owner" if person.name in ("owner", "bare") else f"key:{person.name}")
+    person.house.store.desks.add(TEACH, [given])
+    task = person.house.store.desks.assign(TEACH, "owner" if person.name in ("owner", "bare") else f"key:{person.name}")
     assert task is not None
     return {"task": task.id}
 

@@ -25,14 +25,14 @@ def store(tmp_path):
 
 
 def open_desk(store: Store, num_tasks: int, **rules) -> None:
-    store.open_desk("d", asdict(DeskRules(**rules)))
+    store.desks.open("d", asdict(DeskRules(**rules)))
     for n in range(num_tasks):
-        store.add_tasks("d", [task(asked(store, ANN, f"q{n}"), f"q{n}", f"good {n}", f"poor {n}")])
+        store.desks.add("d", [task(asked(store, ANN, f"q{n}"), f"q{n}", f"good {n}", f"poor {n}")])
 
 
 def label(store: Store, rater: str, outcome: str, overlap: int = 3, gold_share: float = 0.0) -> str | None:
     """The rater's next task, judged; its question, None when there is none."""
-    shown = store.assign_task("d", rater, overlap, gold_share)
+    shown = store.desks.assign("d", rater, overlap, gold_share)
     if shown is None:
         return None
     target, value = shown.choice(outcome)
@@ -47,62 +47,62 @@ def test_each_task_gets_as_many_raters_as_it_shall_and_nobody_twice(store):
     assert said == dict.fromkeys(("q0", "q1", "q2", "q3"), 2)
     assert all(len(set(mine) - {None}) == len([q for q in mine if q]) for mine in asked_of.values())
     with pytest.raises(Conflict, match="is open"):
-        store.open_desk("e", {})
-    store.close_desk()
+        store.desks.open("e", {})
+    store.desks.close()
     with pytest.raises(Conflict, match="already"):
-        store.open_desk("d", {})
+        store.desks.open("d", {})
     with pytest.raises(NotFound):
-        store.close_desk()
+        store.desks.close()
 
 
 def test_two_at_once_are_not_given_more_than_is_wanted(store):
     open_desk(store, 1)
-    assert store.assign_task("d", ANN, overlap=1) is not None
-    assert store.assign_task("d", BOB, overlap=1) is None
+    assert store.desks.assign("d", ANN, overlap=1) is not None
+    assert store.desks.assign("d", BOB, overlap=1) is None
 
 
 def test_who_was_shown_a_task_long_ago_and_spoke_of_another_does_not_count_for_it(store, monkeypatch):
     open_desk(store, 1)
-    left_open = store.assign_task("d", ANN, overlap=1)
+    left_open = store.desks.assign("d", ANN, overlap=1)
     monkeypatch.setattr("feilun.store.tasks.LEASE_SECONDS", 0.0)
-    store.close_desk()
-    store.open_desk("e", {})
-    store.add_tasks("e", [task(asked(store, ANN, "q9"), "q9", "good", "poor")])
-    other = store.assign_task("e", ANN, overlap=1)
+    store.desks.close()
+    store.desks.open("e", {})
+    store.desks.add("e", [task(asked(store, ANN, "q9"), "q9", "good", "poor")])
+    other = store.desks.assign("e", ANN, overlap=1)
     target, value = other.choice("left")
     store.record_feedback(FeedbackRequest(principal=ANN, target_id=target, kind="choice", value=value))
-    assert store.assign_task("e", BOB, overlap=1) is None
-    assert store.assign_task("d", BOB, overlap=1).id == left_open.id
-    assert [store.count_labels(desk, ANN) for desk in ("d", "e")] == [0, 1]
+    assert store.desks.assign("e", BOB, overlap=1) is None
+    assert store.desks.assign("d", BOB, overlap=1).id == left_open.id
+    assert [store.desks.count_labels(desk, ANN) for desk in ("d", "e")] == [0, 1]
 
 
 def test_a_judgement_that_was_taken_back_leaves_its_place_to_another(store):
     open_desk(store, 1)
-    shown = store.assign_task("d", ANN, overlap=1)
+    shown = store.desks.assign("d", ANN, overlap=1)
     target, value = shown.choice("left")
     said = FeedbackRequest(principal=ANN, target_id=target, kind="choice", value=value)
     event = store.record_feedback(said)
-    assert store.assign_task("d", BOB, overlap=1) is None
+    assert store.desks.assign("d", BOB, overlap=1) is None
     back = replace(said, value=None, supersedes=event.id)
     store.record_feedback(back)
-    assert store.assign_task("d", ANN, overlap=1) is None, "nobody is asked twice"
-    assert store.assign_task("d", BOB, overlap=1).id == shown.id
+    assert store.desks.assign("d", ANN, overlap=1) is None, "nobody is asked twice"
+    assert store.desks.assign("d", BOB, overlap=1).id == shown.id
     assert label(store, BOB, "right", overlap=1) == "q0"
-    assert store.assign_task("d", CARL, overlap=1) is None
+    assert store.desks.assign("d", CARL, overlap=1) is None
 
 
 def test_an_offer_that_somebody_else_took_is_made_anew(store):
     open_desk(store, 2)
     offer = store._database.read(lambda c: tasks.choose(c, "d", BOB, 1, 0.0))
-    assert store.assign_task("d", ANN, overlap=1).id == offer.task
+    assert store.desks.assign("d", ANN, overlap=1).id == offer.task
     assert store._database.write(lambda c: tasks.show(c, offer, BOB)) is None
-    assert store.assign_task("d", BOB, overlap=1).id != offer.task
+    assert store.desks.assign("d", BOB, overlap=1).id != offer.task
 
 
 def test_the_order_is_drawn_and_a_tie_names_the_first_shown(store):
     open_desk(store, 40)
     orders = []
-    while (shown := store.assign_task("d", ANN, overlap=1)) is not None:
+    while (shown := store.desks.assign("d", ANN, overlap=1)) is not None:
         target, value = shown.choice("tie")
         first = shown.right if shown.swapped else shown.left
         store.record_feedback(FeedbackRequest(principal=ANN, target_id=target, kind="choice", value=value))
@@ -111,13 +111,13 @@ def test_the_order_is_drawn_and_a_tie_names_the_first_shown(store):
         orders.append(shown.swapped)
     assert len(orders) == 40
     assert 5 < sum(orders) < 35, "one of 10,000 fair draws lies outside"
-    assert [said.swapped for said in store.labels("d")] == orders
+    assert [said.swapped for said in store.desks.labels("d")] == orders
 
 
 def test_gold_is_for_everybody_is_mixed_in_and_measures(store, tmp_path):
     open_desk(store, 4)
-    shown = store.assign_task("d", CARL)
-    store.mark_gold(shown.id, "left")
+    shown = store.desks.assign("d", CARL)
+    store.desks.mark_gold(shown.id, "left")
     question = shown.messages[-1]["content"]
     good = shown.left
     asked_of_bob = [label(store, BOB, "left", overlap=3, gold_share=0.5) for _ in range(4)]
@@ -125,11 +125,11 @@ def test_gold_is_for_everybody_is_mixed_in_and_measures(store, tmp_path):
     wrong = [label(store, ANN, "right", overlap=3, gold_share=0.5) for _ in range(4)]
     assert wrong.count(question) == 1
     assert gold_of(tmp_path, store) == {question: (good,)}
-    found = {rater.rater: rater for rater in desk_report(tmp_path, store, store.desks()[-1]).raters}
+    found = {rater.rater: rater for rater in desk_report(tmp_path, store, store.desks.listed()[-1]).raters}
     assert (found[BOB].gold_right, found[BOB].gold_asked) == (1, 1)
     assert (found[ANN].gold_right, found[ANN].gold_asked) == (0, 1)
     assert found[BOB].trust > found[ANN].trust
-    store.mark_gold(shown.id, None)
+    store.desks.mark_gold(shown.id, None)
     assert gold_of(tmp_path, store) is None
 
 
@@ -137,11 +137,11 @@ def test_agreement_and_cost_are_those_of_the_labels(store, tmp_path):
     open_desk(store, 6, overlap=2, price=0.25, currency="EUR")
     for rater in (ANN, BOB):
         for _ in range(6):
-            shown = store.assign_task("d", rater, 2)
+            shown = store.desks.assign("d", rater, 2)
             outcome = "left" if int(shown.messages[-1]["content"][1:]) % 2 else "right"
             target, value = shown.choice(outcome)
             store.record_feedback(FeedbackRequest(principal=rater, target_id=target, kind="choice", value=value))
-    found = desk_report(tmp_path, store, store.desks()[-1])
+    found = desk_report(tmp_path, store, store.desks.listed()[-1])
     assert (found.tasks, found.settled, found.labels, found.shared) == (6, 6, 12, 6)
     assert (found.agreement, found.cost, found.cost_a_task, found.currency) == (1.0, 3.0, 0.5, "EUR")
     assert [(rater.rater, rater.labels, rater.cost) for rater in found.raters] == [(ANN, 6, 1.5), (BOB, 6, 1.5)]
@@ -150,7 +150,7 @@ def test_agreement_and_cost_are_those_of_the_labels(store, tmp_path):
     for vote in store.current_votes(principal=BOB)[:3]:
         value = {"over": [{"id": vote.target_id, "index": 0}], "outcome": "win"}
         store.record_feedback(FeedbackRequest(principal=BOB, target_id=vote.over[0].id, kind="choice", value=value))
-    told = desk_report(tmp_path, store, store.desks()[-1])
+    told = desk_report(tmp_path, store, store.desks.listed()[-1])
     assert told.labels == 12, "a change of mind is no further label"
     assert told.agreement < 0.2
     assert [rater.agrees for rater in told.raters] == [0.5, 0.5]
@@ -236,4 +236,4 @@ def test_the_verbs_refuse_what_cannot_be(tmp_path, capsys):
     assert main(["--home", str(tmp_path), "desk", "open", "d"]) == 2
     assert "no champion" in capsys.readouterr().err
     with Store.open(tmp_path) as store:
-        assert store.desks() == []
+        assert store.desks.listed() == []

@@ -96,7 +96,7 @@ def test_a_question_that_goes_with_another_or_was_deleted_meanwhile_hinders_noth
     with Store.open(home) as store:
         source = answered(store, "what is it?", "old", principal=TEACHING, thread="t")
         asked = ({"role": "user", "content": "what is it?"},)
-        store.add_tasks("", [NewTask(source=source, consent=Consent.IMPROVE, messages=asked, left=("m", "one"), right=("m", "two"))])
+        store.desks.add("", [NewTask(source=source, consent=Consent.IMPROVE, messages=asked, left=("m", "one"), right=("m", "two"))])
         later = time.time() + 40 * DAY_SECONDS
         keep_for(store, Kept(chat_days=30, held_out=True))
         found = overdue(store, kept_for(store), later)

@@ -62,7 +62,7 @@ def task(source: str, question: str, left: str = "left", right: str = "right") -
 
 def judge(store: Store, principal: str, outcome: str) -> str:
     """The next task of Teach, judged; its question."""
-    shown = store.assign_task(TEACH, principal)
+    shown = store.desks.assign(TEACH, principal)
     target, value = shown.choice(outcome)
     store.record_feedback(FeedbackRequest(principal=principal, target_id=target, kind="choice", value=value))
     return shown.messages[-1]["content"]
@@ -78,7 +78,7 @@ def test_only_questions_of_those_who_may_teach_and_want_to_are_asked_each_once(s
     asked(store, ANN, "forgotten", name="c7")
     store.forget_thread(ANN, "c7")
     assert sorted(question.messages[-1]["content"] for question in open_questions(store, TEACH)) == ["Open  one", "my mail is [EMAIL]"]
-    assert store.add_tasks(TEACH, [task("c1", "open ONE"), task("c7", "forgotten")]) == 1
+    assert store.desks.add(TEACH, [task("c1", "open ONE"), task("c7", "forgotten")]) == 1
     assert [question.messages[-1]["content"] for question in open_questions(store, TEACH)] == ["my mail is [EMAIL]"]
 
 
@@ -89,14 +89,14 @@ def test_what_is_least_sure_and_where_generations_differ_comes_first(store):
     before = {"changed": ["something else"], "both": ["c"], "torn": ["A."]}
     made = prepare_tasks(store, TEACH, speaker(NOW, now), speaker(BEFORE, before), Asking(num_samples=4, num_tasks=9))
     assert (made.num_open, made.looked, made.added, dict(made.skipped)) == (4, 4, 3, {"all_answers_agree": 1})
-    found = {waiting.question: waiting.why for waiting in store.waiting_tasks(TEACH)}
+    found = {waiting.question: waiting.why for waiting in store.desks.waiting(TEACH)}
     assert list(found) == ["both", "changed", "torn"]
     assert found["both"] == {"uncertainty": 0.5, "generations_differ": 1.0}
     assert found["torn"] == {"uncertainty": 0.6667, "generations_differ": 0.0}
     assert prepare_tasks(store, TEACH, speaker(NOW, now), None, Asking()).added == 0
     shown = {judge(store, "owner", "left") for _ in range(3)}
     assert shown == {"both", "changed", "torn"}
-    assert store.assign_task(TEACH, "owner") is None
+    assert store.desks.assign(TEACH, "owner") is None
 
 
 def test_one_kind_of_question_does_not_crowd_out_the_others(store):
@@ -106,7 +106,7 @@ def test_one_kind_of_question_does_not_crowd_out_the_others(store):
     assert (
         prepare_tasks(store, TEACH, speaker(NOW, {**now, "9.8 or 9.11?": ["a", "a", "a", "a", "b"]}), None, Asking(num_tasks=2)).added == 2
     )
-    assert {waiting.question[:5] for waiting in store.waiting_tasks(TEACH)} == {"write", "9.8 o"}
+    assert {waiting.question[:5] for waiting in store.desks.waiting(TEACH)} == {"write", "9.8 o"}
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=8))
@@ -117,9 +117,9 @@ def test_uncertainty_is_the_chance_that_two_answers_differ(answers):
 
 
 def test_a_judgement_is_a_choice_like_any_other_and_teaches(store, tmp_path):
-    store.add_tasks(TEACH, [task(asked(store, ANN, "9.8 or 9.11?"), "9.8 or 9.11?", "9.11", "9.8")])
-    shown = store.assign_task(TEACH, BOB)
-    again = store.assign_task(TEACH, BOB)
+    store.desks.add(TEACH, [task(asked(store, ANN, "9.8 or 9.11?"), "9.8 or 9.11?", "9.11", "9.8")])
+    shown = store.desks.assign(TEACH, BOB)
+    again = store.desks.assign(TEACH, BOB)
     assert (again.id, again.swapped) == (shown.id, shown.swapped), "a task that waits is shown as it was"
     judge(store, BOB, "right")
     (vote,) = store.current_votes()
@@ -128,18 +128,18 @@ def test_a_judgement_is_a_choice_like_any_other_and_teaches(store, tmp_path):
     (pair,) = read_rows(lessons.path / "pairs.jsonl")
     assert (pair["chosen"], pair["rejected"], pair["events"]) == ("9.8", "9.11", [vote.id])
     assert {talk.principal for talk in store.talks()} == {ANN}, "no corpus is made of copies"
-    assert [label.outcome for label in store.labels(TEACH)] == ["right"]
+    assert [label.outcome for label in store.desks.labels(TEACH)] == ["right"]
 
 
 def test_nobody_else_may_speak_of_it_and_only_by_choosing(store):
-    store.add_tasks(TEACH, [task(asked(store, ANN, "q"), "q")])
-    shown = store.assign_task(TEACH, BOB)
+    store.desks.add(TEACH, [task(asked(store, ANN, "q"), "q")])
+    shown = store.desks.assign(TEACH, BOB)
     target, value = shown.choice("left")
     for who in (ANN, "owner", "key:other"):
         with pytest.raises(NotFound):
             store.record_feedback(FeedbackRequest(principal=who, target_id=target, kind="choice", value=value))
         with pytest.raises(NotFound):
-            store.task(shown.id, who)
+            store.desks.task(shown.id, who)
     for kind, said in (("thumb", 1), ("edit", "better"), ("comment", "hm")):
         with pytest.raises(NotFound):
             store.record_feedback(FeedbackRequest(principal=BOB, target_id=target, kind=kind, value=said))
@@ -151,8 +151,8 @@ def test_nobody_else_may_speak_of_it_and_only_by_choosing(store):
 
 def test_what_was_asked_is_erased_in_every_copy_with_all_that_was_said_of_it(tmp_path):
     with Store.open(tmp_path) as store:
-        store.add_tasks(TEACH, [task(asked(store, ANN, "the word zqxjannw", name="c1"), "the word zqxjannw", "yes zqxjannw", "no")])
-        store.add_tasks(TEACH, [task(asked(store, BOB, "bob asks"), "bob asks")])
+        store.desks.add(TEACH, [task(asked(store, ANN, "the word zqxjannw", name="c1"), "the word zqxjannw", "yes zqxjannw", "no")])
+        store.desks.add(TEACH, [task(asked(store, BOB, "bob asks"), "bob asks")])
         assert {judge(store, CARL, "left") for _ in range(2)} == {"the word zqxjannw", "bob asks"}
         made = build_lessons(store, tmp_path, "l", gold=None)
         assert "zqxjannw" in (made.path / "sft.jsonl").read_text()
@@ -163,10 +163,10 @@ def test_what_was_asked_is_erased_in_every_copy_with_all_that_was_said_of_it(tmp
         assert [vote.prompt[-1]["content"] for vote in store.current_votes()] == ["bob asks"]
         store.forget_thread(BOB, "c-key:app/bob-bob asks")
         assert store.current_votes() == []
-        store.add_tasks(TEACH, [task(asked(store, BOB, "again"), "again")])
-        store.assign_task(TEACH, CARL)
+        store.desks.add(TEACH, [task(asked(store, BOB, "again"), "again")])
+        store.desks.assign(TEACH, CARL)
         store.forget(CARL)
-        assert store.assign_task(TEACH, CARL) is not None, "of the rater nothing is left, so the question is new"
+        assert store.desks.assign(TEACH, CARL) is not None, "of the rater nothing is left, so the question is new"
 
 
 # --- when it is worth it
@@ -199,7 +199,7 @@ def test_so_many_more_choices_are_enough_and_fewer_are_not(known, new, share, ch
 def test_repeating_what_the_model_says_is_worth_nothing(store, tmp_path):
     store.set_champion(NOW, "test")
     for n in range(30):
-        store.add_tasks(TEACH, [task(asked(store, ANN, f"q{n}"), f"q{n}", f"left {n}", f"right {n}")])
+        store.desks.add(TEACH, [task(asked(store, ANN, f"q{n}"), f"q{n}", f"left {n}", f"right {n}")])
     for _ in range(15):
         judge(store, BOB, "left")
     agreed = worth_now(tmp_path, store)
@@ -268,7 +268,7 @@ def test_without_an_earlier_generation_only_the_models_own_doubt_is_asked(store)
     asked(store, ANN, "torn")
     made = prepare_tasks(store, TEACH, speaker(NOW, {"torn": ["a", "b", "b", "c", "c"]}), None, replace(Asking(), num_samples=4))
     assert made.added == 1
-    shown = store.assign_task(TEACH, "owner")
+    shown = store.desks.assign(TEACH, "owner")
     assert (shown.models, shown.left) == ((NOW, NOW), "a")
 
 

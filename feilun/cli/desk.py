@@ -46,7 +46,7 @@ def run_teach(options: argparse.Namespace) -> int:
 
     with Store.open(options.home) as store:
         prepare(options, store, TEACH)
-        for task in store.waiting_tasks(TEACH):
+        for task in store.desks.waiting(TEACH):
             asked = " ".join(task.question.split())
             shown = asked if len(asked) <= MAX_SHOWN_CHARS else f"{asked[: MAX_SHOWN_CHARS - 1]}…"
             differ = "generations differ" if task.why["generations_differ"] else "one generation"
@@ -66,7 +66,7 @@ def run_open(options: argparse.Namespace) -> int:
     with Store.open(options.home) as store:
         if store.champion() is None:
             raise UserError("there is no champion to ask; promote a model first: feilun promote REF")
-        store.open_desk(options.name, asdict(rules))
+        store.desks.open(options.name, asdict(rules))
         prepare(options, store, options.name)
         server = store.read_note("server")
     where = f"{server['url']}/desk" if server else "/desk of the server"
@@ -85,7 +85,7 @@ def run_close(options: argparse.Namespace) -> int:
     from feilun.store import Store
 
     with Store.open(options.home) as store:
-        closed = store.close_desk()
+        closed = store.desks.close()
     print(f"desk {closed.name} is closed")
     return run_status(options)
 
@@ -95,7 +95,7 @@ def run_status(options: argparse.Namespace) -> int:
     from feilun.store import Store
 
     with Store.open(options.home) as store:
-        desks = store.desks()
+        desks = store.desks.listed()
         if not desks:
             print("there has been no desk yet; open one: feilun desk open NAME")
             return 0

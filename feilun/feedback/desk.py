@@ -99,8 +99,8 @@ def raters_now(home: Path, store: Store) -> Raters:
 def desk_report(home: Path, store: Store, desk: DeskRow, known: Raters | None = None) -> DeskReport:
     """known: `raters_now` of a moment ago; read here where it is not given."""
     known = known or raters_now(home, store)
-    rules, labels = DeskRules.of(desk), store.labels(desk.name)
-    num_tasks, num_gold = store.count_tasks(desk.name)
+    rules, labels = DeskRules.of(desk), store.desks.labels(desk.name)
+    num_tasks, num_gold = store.desks.count_tasks(desk.name)
     by_task: dict[str, list[Label]] = {}
     for label in labels:
         by_task.setdefault(label.task, []).append(label)

@@ -13,7 +13,7 @@ GOLD = "gold.jsonl"
 
 def gold_of(home: Path, store: Store) -> dict[str, tuple[str, ...]] | None:
     """Gold questions of the home's file, and those marked at a labelling desk, against which the file's word stands; None without any."""
-    return {**store.gold_answers(), **(read_gold(home / GOLD) or {})} or None
+    return {**store.desks.gold_answers(), **(read_gold(home / GOLD) or {})} or None
 
 
 def read_gold(path: Path) -> dict[str, tuple[str, ...]] | None:

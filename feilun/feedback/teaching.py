@@ -60,9 +60,9 @@ def open_questions(store: Store, desk: str) -> list[Served]:
     """
     from feilun.corpus.redact import redact
 
-    edited, known = store.edited_threads(OWNER), set(store.known_prompts(desk))
+    edited, known = store.edited_threads(OWNER), set(store.desks.known_prompts(desk))
     found = []
-    for question in store.served(NEWEST):
+    for question in store.desks.served(NEWEST):
         messages = tuple({"role": message["role"], "content": redact(message["content"]).text} for message in question.messages)
         key = prompt_key(messages)
         if key not in known and may_teach(question, edited):
@@ -87,7 +87,7 @@ def prepare_tasks(store: Store, desk: str, champion: Speaker, earlier: Speaker |
         skipped["all_answers_agree"] += task is None
         made += [task] if task else []
     made.sort(key=lambda task: -(task.why["uncertainty"] + task.why["generations_differ"]))
-    return Prepared(len(questions), len(looked), store.add_tasks(desk, in_turns(made)[: asking.num_tasks]), +skipped)
+    return Prepared(len(questions), len(looked), store.desks.add(desk, in_turns(made)[: asking.num_tasks]), +skipped)
 
 
 def in_turns(asked: Iterable[Asked]) -> list[Asked]:

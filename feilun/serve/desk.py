@@ -45,8 +45,8 @@ async def next_task(request: Request, rater: Rater) -> JSONResponse:
     if desk is None:
         return JSONResponse({"desk": None, "task": None, "done": 0, "owner": rater.is_owner}, headers=NO_STORE)
     rules = DeskRules.of(desk)
-    task = await asyncio.to_thread(state.store.assign_task, desk.name, rater.name, rules.overlap, rules.gold_share)
-    done = await asyncio.to_thread(state.store.count_labels, desk.name, rater.name)
+    task = await asyncio.to_thread(state.store.desks.assign, desk.name, rater.name, rules.overlap, rules.gold_share)
+    done = await asyncio.to_thread(state.store.desks.count_labels, desk.name, rater.name)
     shown = None if task is None else await asyncio.to_thread(task_json, task)
     about = {"name": desk.name, "guidelines": render_blocks(rules.guidelines)}
     return JSONResponse({"desk": about, "task": shown, "done": done, "owner": rater.is_owner}, headers=NO_STORE)
@@ -62,7 +62,7 @@ async def answer(request: Request, rater: Rater) -> JSONResponse:
 @router.get("/api/desk/progress")
 async def progress(request: Request, _owner: Owner) -> JSONResponse:
     state = state_of(request)
-    desks = await asyncio.to_thread(state.store.desks)
+    desks = await asyncio.to_thread(state.store.desks.listed)
     if not desks:
         return JSONResponse({"desk": None}, headers=NO_STORE)
     newest = await asyncio.to_thread(lambda: (state.store.last_seq(), state.store.erasure_epoch()))
@@ -81,15 +81,15 @@ async def mark_gold(request: Request, owner: Owner) -> JSONResponse:
     if right is not None and right not in ("first", "second", "tie", "both_bad"):
         raise _invalid(f"right is first, second, tie, both_bad or null, found {right!r}")
     try:
-        task = await asyncio.to_thread(state.store.task, body["task"], owner.name)
-        await asyncio.to_thread(state.store.mark_gold, task.id, None if right is None else task.side(right))
+        task = await asyncio.to_thread(state.store.desks.task, body["task"], owner.name)
+        await asyncio.to_thread(state.store.desks.mark_gold, task.id, None if right is None else task.side(right))
     except NotFound as error:
         raise ApiError(404, str(error), code="not_found") from None
     return JSONResponse({"task": task.id, "gold": right})
 
 
 def _open_desk(state: State) -> DeskRow | None:
-    return next((desk for desk in state.store.desks() if desk.closed is None), None)
+    return next((desk for desk in state.store.desks.listed() if desk.closed is None), None)
 
 
 def _invalid(message: str) -> ApiError:

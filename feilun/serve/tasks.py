@@ -50,7 +50,7 @@ async def judge(request: Request, principal: Principal) -> Judged:
     state.feedback_rate.take(principal.name)
     run = asyncio.get_running_loop().run_in_executor
     try:
-        task = await asyncio.to_thread(state.store.task, body["task"], principal.name)
+        task = await asyncio.to_thread(state.store.desks.task, body["task"], principal.name)
         target, value = (body["target"], None) if body["outcome"] == "undo" else task.choice(task.side(body["outcome"]))
         wanted = FeedbackRequest(
             principal=principal.name, target_id=target, kind="choice", value=value, idempotency_key=key, supersedes=body.get("supersedes")

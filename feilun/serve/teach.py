@@ -53,7 +53,7 @@ class Preparing:
 @router.get("")
 async def next_task(request: Request, owner: Owner) -> JSONResponse:
     state = state_of(request)
-    task = await asyncio.to_thread(state.store.assign_task, TEACH, owner.name)
+    task = await asyncio.to_thread(state.store.desks.assign, TEACH, owner.name)
     if task is None:
         _look(state)
     shown = None if task is None else await asyncio.to_thread(task_json, task)

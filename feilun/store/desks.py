@@ -2,15 +2,18 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from feilun.store import tasks as questions
+from feilun.store.database import Database
 from feilun.store.rows import Conflict, NotFound
 from feilun.store.schema import assignments, desks, tasks, vote_spans
-from feilun.store.tasks import Outcome, sides_of, standing
+from feilun.store.tasks import NewTask, Outcome, Served, Task, Waiting, sides_of, standing
 from feilun.store.votes import plainly, stands_now
 
 
@@ -31,6 +34,72 @@ class Label(NamedTuple):
     seconds: float
     swapped: bool
     gold: Outcome | None
+
+
+class Desks:
+    """Each write is committed when it returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, name: str, settings: Mapping[str, Any]) -> DeskRow:
+        """Raises Conflict while one is open, and for a name that was used."""
+        return self._database.write(lambda c: open_desk(c, name, settings))
+
+    def close(self) -> DeskRow:
+        """Nobody is shown its tasks any more; what was said stays. Raises NotFound."""
+        return self._database.write(close_desk)
+
+    def listed(self) -> list[DeskRow]:
+        """Oldest first."""
+        return self._database.read(listed)
+
+    def served(self, limit: int) -> list[Served]:
+        """The newest questions that were asked with consent, each once."""
+        return self._database.read(lambda c: questions.served(c, limit))
+
+    def known_prompts(self, desk: str) -> frozenset[str]:
+        """Keys (`prompt_key`) of the questions that a desk has or had."""
+        return self._database.read(lambda c: questions.known_prompts(c, desk))
+
+    def add(self, desk: str, given: Sequence[NewTask]) -> int:
+        """Tasks whose question the desk has not and whose source still stands; how many they were."""
+        return self._database.write(lambda c: questions.add(c, desk, given))
+
+    def assign(self, desk: str, principal: str, overlap: int = 1, gold_share: float = 0.0) -> Task | None:
+        """What this rater shall judge now; None when there is nothing. A task that waits comes again, in the same order."""
+        while offer := self._database.read(lambda c: questions.choose(c, desk, principal, overlap, gold_share)):
+            found = self._database.write(partial(questions.show, offer=offer, principal=principal))
+            if found is not None:
+                return found
+        return None
+
+    def task(self, task_id: str, principal: str) -> Task:
+        """Raises NotFound unless this rater was shown it."""
+        return self._database.read(lambda c: questions.find(c, task_id, principal))
+
+    def waiting(self, desk: str) -> list[Waiting]:
+        """What nobody has judged yet, the most promising first."""
+        return self._database.read(lambda c: questions.waiting(c, desk))
+
+    def count_tasks(self, desk: str) -> tuple[int, int]:
+        """(tasks that stand, gold among them)."""
+        return self._database.read(lambda c: counts(c, desk))
+
+    def labels(self, desk: str) -> list[Label]:
+        """Every judgement of the desk that stands, in order of time."""
+        return self._database.read(lambda c: labels(c, desk))
+
+    def count_labels(self, desk: str, principal: str) -> int:
+        return self._database.read(lambda c: count_labels(c, desk, principal))
+
+    def mark_gold(self, task_id: str, gold: Outcome | None) -> None:
+        """The side that is known to be better; None takes that back. Raises NotFound."""
+        self._database.write(lambda c: mark_gold(c, task_id, gold))
+
+    def gold_answers(self) -> dict[str, tuple[str, ...]]:
+        """Question -> answers that an owner marked as right."""
+        return self._database.read(gold_answers)
 
 
 # --- desks

@@ -1,7 +1,6 @@
 """The store as one object: reads see a snapshot, every write returns only after its commit."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 from feilun.store import (
     champion,
     completions,
-    desks,
     engines,
     erasure,
     exposures,
@@ -22,13 +20,12 @@ from feilun.store import (
     receipts,
     replies,
     rollouts,
-    tasks,
     threads,
     turns,
     votes,
 )
 from feilun.store.database import Database
-from feilun.store.desks import DeskRow, Label
+from feilun.store.desks import Desks
 from feilun.store.drafts import Drafts
 from feilun.store.engines import EngineRow
 from feilun.store.exposures import Crowd, Harm
@@ -59,7 +56,6 @@ from feilun.store.rows import (
     TurnRow,
     TurnState,
 )
-from feilun.store.tasks import NewTask, Outcome, Served, Task, Waiting
 
 FILE_NAME = "feilun.db"
 BUSY_SECONDS = 30.0
@@ -207,64 +203,10 @@ class Store:
         return self._database.read(lambda c: votes.edited_threads(c, principal, upto_seq))
 
     # what others judge
-    def served(self, limit: int) -> list[Served]:
-        """The newest questions that were asked with consent, each once."""
-        return self._database.read(lambda c: tasks.served(c, limit))
-
-    def known_prompts(self, desk: str) -> frozenset[str]:
-        """Keys (`prompt_key`) of the questions that a desk has or had."""
-        return self._database.read(lambda c: tasks.known_prompts(c, desk))
-
-    def add_tasks(self, desk: str, given: Sequence[NewTask]) -> int:
-        """Those whose question the desk has not and whose source still stands; how many they were."""
-        return self._database.write(lambda c: tasks.add(c, desk, given))
-
-    def assign_task(self, desk: str, principal: str, overlap: int = 1, gold_share: float = 0.0) -> Task | None:
-        """What this rater shall judge now; None when there is nothing. A task that waits comes again, in the same order."""
-        while offer := self._database.read(lambda c: tasks.choose(c, desk, principal, overlap, gold_share)):
-            found = self._database.write(partial(tasks.show, offer=offer, principal=principal))
-            if found is not None:
-                return found
-        return None
-
-    def task(self, task_id: str, principal: str) -> Task:
-        """Raises NotFound unless this rater was shown it."""
-        return self._database.read(lambda c: tasks.find(c, task_id, principal))
-
-    def waiting_tasks(self, desk: str) -> list[Waiting]:
-        """What nobody has judged yet, the most promising first."""
-        return self._database.read(lambda c: tasks.waiting(c, desk))
-
-    def count_tasks(self, desk: str) -> tuple[int, int]:
-        """(tasks that stand, gold among them)."""
-        return self._database.read(lambda c: desks.counts(c, desk))
-
-    def labels(self, desk: str) -> list[Label]:
-        """Every judgement of the desk that stands, in order of time."""
-        return self._database.read(lambda c: desks.labels(c, desk))
-
-    def count_labels(self, desk: str, principal: str) -> int:
-        return self._database.read(lambda c: desks.count_labels(c, desk, principal))
-
-    def mark_gold(self, task_id: str, gold: Outcome | None) -> None:
-        """The side that is known to be better; None takes that back. Raises NotFound."""
-        self._database.write(lambda c: desks.mark_gold(c, task_id, gold))
-
-    def gold_answers(self) -> dict[str, tuple[str, ...]]:
-        """Question -> answers that an owner marked as right."""
-        return self._database.read(desks.gold_answers)
-
-    def open_desk(self, name: str, settings: Mapping[str, Any]) -> DeskRow:
-        """Raises Conflict while one is open, and for a name that was used."""
-        return self._database.write(lambda c: desks.open_desk(c, name, settings))
-
-    def close_desk(self) -> DeskRow:
-        """Nobody is shown its tasks any more; what was said stays. Raises NotFound."""
-        return self._database.write(desks.close_desk)
-
-    def desks(self) -> list[DeskRow]:
-        """Oldest first."""
-        return self._database.read(desks.listed)
+    @property
+    def desks(self) -> Desks:
+        """Questions of the traffic, and who judges them where."""
+        return Desks(self._database)
 
     # champion
     def champion(self) -> ChampionRow | None:

@@ -17,14 +17,14 @@ from feilun.types import Consent
 
 @pytest.fixture
 def desk(house):
-    house.store.open_desk("d", asdict(DeskRules(guidelines="Choose the *true* one.", price=1, currency="EUR")))
+    house.store.desks.open("d", asdict(DeskRules(guidelines="Choose the *true* one.", price=1, currency="EUR")))
     with house.client(house.key("asker", "chat")) as client:
         for question in ("tea?", "milk?"):
             source = client.post("/v1/chat/completions", json=ask(question)).json()["id"]
             messages, sides = ({"role": "user", "content": question},), {"left": ("models/m", "yes"), "right": ("models/m", "no")}
-            house.store.add_tasks("d", [NewTask(source=source, consent=Consent.IMPROVE, messages=messages, **sides)])
+            house.store.desks.add("d", [NewTask(source=source, consent=Consent.IMPROVE, messages=messages, **sides)])
     yield house
-    house.store.close_desk()
+    house.store.desks.close()
 
 
 def test_a_rater_judges_with_a_key_and_the_owner_sees_it(visitors, desk, request):
@@ -47,7 +47,7 @@ def test_a_rater_judges_with_a_key_and_the_owner_sees_it(visitors, desk, request
         page.keyboard.press("2")
         expect(page.locator(".judge .side.won")).to_have_count(1)
         assert page.locator(".judge .who").all_text_contents() == ["", ""]
-        until(lambda: len(desk.store.labels("d")) == 1)
+        until(lambda: len(desk.store.desks.labels("d")) == 1)
         page.keyboard.press("Enter")
         expect(page.locator(".judge .asked")).not_to_have_text(first)
         expect(page.locator(".worth")).to_contain_text("你已标注 1 个")

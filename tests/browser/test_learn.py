@@ -16,7 +16,7 @@ def add_task(house, question: str, left: str, right: str) -> None:
     given = NewTask(
         source=source, consent=Consent.IMPROVE, messages=messages, left=("models/now@1", left), right=("models/before@1", right)
     )
-    assert house.store.add_tasks(TEACH, [given]) == 1
+    assert house.store.desks.add(TEACH, [given]) == 1
 
 
 def test_keys_choose_names_are_told_afterwards_and_the_next_comes(page: Page, house):
