@@ -158,6 +158,11 @@ def test_who_goes_on_after_a_question_that_got_no_answer_asks_beside_it(page, ho
     expect(page.locator("article.mine .text")).to_have_text(["one", "after"])
     page.locator("article.mine").last.get_by_role("button", name="Previous").click()
     expect(page.locator("article.mine .text")).to_have_text(["one", "break"])
+    page.reload()
+    page.locator("article.mine").last.get_by_role("button", name="Previous").click()
+    expect(page.locator("article.theirs footer").last).to_contain_text("This question has no answer yet.")
+    say(page, "and on")
+    expect(page.locator("article.theirs .prose")).to_have_text(["first: one", "first: and on"])
 
 
 def test_enter_waits_for_the_answer_that_is_running(page, held):

@@ -125,7 +125,7 @@ export class AnswerView {
   }
 
   #ending() {
-    const t = { length: "cut", abort: "stopped" }[this.message.answer.finish_reason];
+    const t = { length: "cut", abort: this.message.text ? "stopped" : "no_answer" }[this.message.answer.finish_reason];
     return t && element("span", { class: "fine", t });
   }
 

@@ -176,9 +176,9 @@ export class Talk {
     this.app.show("chat", id, { replace: true });
   }
 
-  /** Where the next question goes: under the last whole answer. Beside a question that got none, and not under it. */
+  /** Where the next question goes: under the last answer that says something. Beside a question that got none, and not under it. */
   #tip() {
-    const answers = this.tree.path().filter((message) => message.role === "assistant" && !message.live);
+    const answers = this.tree.path().filter((message) => message.role === "assistant" && (message.text || message.lesson));
     return answers.at(-1)?.address ?? this.id;
   }
 
