@@ -65,6 +65,22 @@ def test_stop_keeps_what_was_seen(page, held):
     expect(page.locator("article.theirs footer")).to_contain_text("stopped")
 
 
+def test_a_stop_that_comes_too_late_shows_the_whole_answer(page, held):
+    say(page, "too late")
+    expect(page.locator("article.running .prose")).to_have_text("first: too l")
+
+    def dawdle(route) -> None:
+        held.go.set()
+        until(lambda: held.store.search("owner", "first: too late", 1))
+        route.continue_()
+
+    page.route("**/api/generations/*seen=*", dawdle)
+    page.keyboard.press("Escape")
+    expect(page.locator("article.theirs .tools")).to_be_visible()
+    expect(page.locator("article.theirs .prose")).to_have_text(["first: too late"])
+    page.unroute("**/api/generations/*seen=*")
+
+
 def test_a_reload_in_mid_answer_loses_nothing(page, held):
     say(page, "come back")
     expect(page.locator("article.running .prose")).to_have_text("first: come")

@@ -4,7 +4,7 @@ const ADOPTION_TRIES = 5, ADOPTION_MS = 1500;
 
 /**
  * `on` = {update(live, index, from), lost(live, bool), end(live, data), fail(live, message)}.
- * Each answer: {index, key, blocks: [html], chars}. A stopped one keeps what it shows.
+ * Each answer: {index, key, blocks: [html], chars}. A stopped one keeps what it shows until the end tells what was recorded.
  */
 export class Live {
   constructor({ id, parent, num_answers: count }, app, on) {
@@ -50,6 +50,7 @@ export class Live {
     } else if (name === "blocks") this.#take(data);
     else if (name === "end") {
       this.ended = true;
+      if (this.stopped) for (const { index } of this.answers) this.on.update(this, index, 0);
       this.on.end(this, data);
     } else if (name === "failed") this.#fail(data.message);
     return this.ended;
@@ -57,10 +58,11 @@ export class Live {
 
   #take({ index, from, blocks, num_chars: chars }) {
     const answer = this.answers[index];
-    if (this.stopped || !answer) return;
+    if (!answer) return;
     answer.blocks.splice(from, Infinity, ...blocks);
     answer.chars = chars;
-    this.on.update(this, index, from);
+    // What came after a stop is shown at the end, as it was recorded: cut, or whole where the stop was too late.
+    if (!this.stopped) this.on.update(this, index, from);
   }
 
   #fail(message) {
