@@ -185,6 +185,7 @@ def test_enter_waits_for_the_answer_that_is_running(page, held):
     say(page, "wait for me")
     expect(page.locator("article.running .prose")).to_have_text("first: wait")
     say(page, "too early")
+    expect(page.locator(".toast")).to_contain_text("An answer is still running")
     held.go.set()
     expect(page.locator("article.theirs:not(.running) .prose")).to_have_text(["first: wait for me"])
     assert page.input_value("#ask") == "too early"

@@ -41,8 +41,7 @@ export class Composer {
 
   async #submit() {
     const text = this.box.value.trim();
-    // While an answer is running the button is gone, and Enter waits for it as well.
-    if (!text || this.send.disabled || this.asking || this.chat.isBusy) return;
+    if (!text || this.send.disabled || this.asking || this.chat.mustWait()) return;
     this.asking = true;
     const key = this.key, asked = await this.chat.ask(text).catch(() => false);
     this.asking = false;

@@ -134,7 +134,7 @@ export class Talk {
   /** Another answer to the same question, beside the one that is there. */
   async another(message) {
     const model = await this.picker.another();
-    if (!model || this.isBusy) return;
+    if (!model || this.mustWait()) return;
     const asked = await this.#post({ parent: message.parent, model, temperature: OTHER_TEMPERATURE }, message);
     if (asked) await this.app.signal({ target: targetOf(message), kind: "implicit", value: { name: "regenerate", n: 1 } }).catch(this.app.report);
   }
@@ -174,6 +174,12 @@ export class Talk {
     this.tree.root = id;
     this.composer.rename(id);
     this.app.show("chat", id, { replace: true });
+  }
+
+  /** Whether an answer is running, after which this is to be done again; that is said. */
+  mustWait() {
+    if (this.isBusy) this.app.toast(this.app.word("still_answering"));
+    return this.isBusy;
   }
 
   /** Where the next question goes: under the last answer that says something. Beside a question that got none, and not under it. */
