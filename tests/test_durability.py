@@ -50,6 +50,10 @@ class Crew:
                     self.told[f"{writer}/{number}"] = event_id
                     self.next[writer] = int(number) + 1
 
+    @property
+    def has_work(self) -> bool:
+        return min(self.next.values()) < self.count
+
     def end(self) -> int:
         """Wait for the end and hear all that was said before it."""
         status = self.process.wait()
@@ -62,6 +66,17 @@ class Crew:
         return self.end() == -signal.SIGKILL
 
 
+def kill_one(crews: list[Crew], rng: random.Random) -> bool:
+    """Kill one that has something left to write, and start it again; False where nobody has. One that ended meanwhile is none."""
+    while busy := [crew for crew in crews if crew.has_work]:
+        crew = rng.choice(busy)
+        was_killed = crew.kill()
+        crew.start()
+        if was_killed:
+            return True
+    return False
+
+
 def drill(home: Path, *, num_crews: int, num_each: int, count: int, num_kills: int, seed: int) -> int:
     """Kill crews at random moments and start them again, until each writer has had all its events acknowledged; the kills."""
     rng, kills = random.Random(seed), 0
@@ -72,9 +87,7 @@ def drill(home: Path, *, num_crews: int, num_each: int, count: int, num_kills: i
     for moment in sorted(rng.sample(range(total * 9 // 10), num_kills)):
         while sum(len(crew.told) for crew in crews) < moment and any(crew.process.poll() is None for crew in crews):
             rng.choice(crews).ear.join(rng.random() * 0.01)
-        crew = rng.choice([c for c in crews if c.process.poll() is None])
-        kills += crew.kill()
-        crew.start()
+        kills += kill_one(crews, rng)
     assert [crew.end() for crew in crews] == [0] * num_crews
     told = {key: event_id for crew in crews for key, event_id in crew.told.items()}
     with Store.open(home) as store:
