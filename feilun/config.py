@@ -7,7 +7,6 @@ import dataclasses
 import difflib
 import importlib.util
 import json
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -495,6 +494,6 @@ def rebuild(kind: type[T], values: Mapping[str, Any]) -> T:
         hint = hints.get(name)
         if hint is None:
             raise UserError(f"{kind.__name__} has no field {name!r}")
-        nested = isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and dataclasses.is_dataclass(hint)
+        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
         made[name] = rebuild(hint, value) if nested else tuple(value) if isinstance(value, list) else value
     return kind(**made)

@@ -32,11 +32,12 @@ def export_person(store: Store, home: Path, principals: Iterable[str], path: Pat
 def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
     # In this order: what ends meanwhile is whole.
     unfinished, whole = store.drafts.of(principal), store.completions_of(principal)
-    for kind, record in (*(("completion", record) for record in whole), *(("draft", record) for record in unfinished)):
+    ended = {record.id for record in whole}
+    for record in (*whole, *(draft for draft in unfinished if draft.id not in ended)):
         yield {
-            "type": kind, "id": record.id, "principal": principal, "end_user": record.end_user, "thread": record.thread_id,
-            "model": record.model, "messages": record.messages, "answers": record.choices, "params": record.params,
-            "consent": str(record.consent), "started": record.started, "finished": record.finished,
+            "type": "completion" if record.id in ended else "draft", "id": record.id, "principal": principal, "end_user": record.end_user,
+            "thread": record.thread_id, "model": record.model, "messages": record.messages, "answers": record.choices,
+            "params": record.params, "consent": str(record.consent), "started": record.started, "finished": record.finished,
         }  # fmt: skip
     mine = store.events(principal=principal)
     for event in mine:
@@ -47,7 +48,7 @@ def _rows(store: Store, home: Path, principal: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
     ids = {event.id for event in mine}
     named = {f"lessons/{a.ref}": sorted(ids.intersection(a.manifest["counts"].get("events", ()))) for a in list_artifacts(home, "lessons")}
-    ids.update(record.id for record in whole)
+    ids |= ended
     roots = {
         f"{a.kind}/{a.ref}" for kind in ("lessons", "corpus") for a in list_artifacts(home, kind) if not ids.isdisjoint(ids_named_by(a))
     }

@@ -115,20 +115,19 @@ def worth_now(home: Path, store: Store, rule: WorthRule | None = None) -> Worth:
     ended = [turn for turn in store.turns() if turn.state != "running" and "collect" in turn.steps]
     seen = [(turn.steps["collect"].output.get("upto_seq", 0), turn.steps["collect"].heartbeat) for turn in ended]
     learnt, when = max(seen, default=(0, 0.0))
-    released = {event_id for event_id, at in store.released_events().items() if at > when}
     rules, edited = LessonRules(min_trust=TurnSettings().min_trust), store.edited_threads(OWNER)
     withheld = store.withheld_events()
     votes = without_ids(store.folded_votes(store.last_seq()), withheld.keys())
     lessons = curate(votes, gold_of(home, store), rules, edited, teaching_engines(store)).lessons
-    return worth(learnable(lessons, learnt, champion.model, released), rule or WorthRule())
+    return worth(learnable(lessons, learnt, champion.model, store.released_after(when)), rule or WorthRule())
 
 
 def basis(store: Store) -> tuple[object, ...]:
     """Where nothing of this has changed, a turn is worth as much as before."""
     ended = sum(turn.state != "running" for turn in store.turns())
-    return (*newest_word(store).items(), store.erasure_epoch(), store.champion(), ended, len(store.withheld_events()))
+    return store.last_seq(), store.last_withheld(), store.erasure_epoch(), store.champion(), ended
 
 
 def newest_word(store: Store) -> dict[str, float]:
     """The newest event, and when events were let teach again last: what of either is new may teach something new."""
-    return {"seq": store.last_seq(), "released": max(store.released_events().values(), default=0.0)}
+    return {"seq": store.last_seq(), "released": store.last_withheld()[1]}

@@ -13,7 +13,7 @@ from feilun.store import tasks as questions
 from feilun.store.database import Database
 from feilun.store.rows import Conflict, NotFound
 from feilun.store.schema import assignments, desks, tasks, vote_spans
-from feilun.store.tasks import NewTask, Outcome, Served, Task, Waiting, sides_of, standing
+from feilun.store.tasks import NewTask, Outcome, Served, Task, Waiting, about_task, sides_of, standing
 from feilun.store.votes import plainly, stands_now
 
 
@@ -143,11 +143,10 @@ def mark_gold(connection: sa.Connection, task: str, gold: Outcome | None) -> Non
 def labels(connection: sa.Connection, desk: str) -> list[Label]:
     """Every judgement of the desk that stands, in order of time."""
     view = vote_spans.c
-    mine = view.target_id.in_([tasks.c.left_id, tasks.c.right_id])
     wanted = sa.select(tasks, view.principal, view.target_id, view.value, view.at.label("said"), assignments.c.swapped,
-                       assignments.c.at.label("shown")).select_from(tasks).join(vote_spans, mine).join(
+                       assignments.c.at.label("shown")).select_from(tasks).join(vote_spans, about_task(vote_spans)).join(
         assignments, (assignments.c.task == tasks.c.id) & (assignments.c.principal == view.principal))  # fmt: skip
-    rows = connection.execute(wanted.where(tasks.c.desk == desk, view.kind == "choice", stands_now()).order_by(view.seq))
+    rows = connection.execute(wanted.where(tasks.c.desk == desk, stands_now()).order_by(view.seq))
     return [
         Label(
             task=row.id, principal=row.principal, outcome=_outcome(row), seconds=max(0.0, row.said - row.shown), swapped=bool(row.swapped),
@@ -159,8 +158,7 @@ def labels(connection: sa.Connection, desk: str) -> list[Label]:
 
 def count_labels(connection: sa.Connection, desk: str, principal: str) -> int:
     """How many judgements of this rater stand."""
-    view = vote_spans.c
-    said = view.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (view.kind == "choice") & (plainly(view.principal) == principal)
+    said = about_task(vote_spans) & (plainly(vote_spans.c.principal) == principal)
     shown = assignments.join(tasks, tasks.c.id == assignments.c.task).join(vote_spans, said)
     mine = sa.select(sa.func.count()).select_from(shown).where(assignments.c.principal == principal, tasks.c.desk == desk, stands_now())
     return connection.execute(mine).scalar_one()

@@ -190,10 +190,15 @@ def withheld_events(connection: sa.Connection, rollout_id: str | None = None) ->
     return {row.event_id: row.rollout_id for row in connection.execute(withheld.select().where(withheld.c.released.is_(None), mine))}
 
 
-def released_events(connection: sa.Connection) -> dict[str, float]:
-    """event -> when the owner let it teach again, for those that a rollout had taken away."""
-    there = withheld.select().where(withheld.c.released.is_not(None))
-    return {row.event_id: row.released for row in connection.execute(there)}
+def released_after(connection: sa.Connection, moment: float) -> frozenset[str]:
+    """Events that a rollout had taken away and the owner let teach again later than that."""
+    return frozenset(connection.execute(sa.select(withheld.c.event_id).where(withheld.c.released > moment)).scalars())
+
+
+def last_withheld(connection: sa.Connection) -> tuple[float, float]:
+    """When a rollout last took events away, and when the owner last let some teach again; 0.0: never."""
+    taken, released = connection.execute(sa.select(sa.func.max(withheld.c.at), sa.func.max(withheld.c.released))).one()
+    return taken or 0.0, released or 0.0
 
 
 def release(connection: sa.Connection, rollout_id: str) -> int:

@@ -330,9 +330,13 @@ class Store:
         """Events that may not teach until the owner releases them -> the rollout (or this one) that took them away."""
         return self._database.read(lambda c: rollouts.withheld_events(c, rollout_id))
 
-    def released_events(self) -> dict[str, float]:
-        """Events that a rollout took away and the owner let teach again -> when."""
-        return self._database.read(rollouts.released_events)
+    def released_after(self, moment: float) -> frozenset[str]:
+        """Events that a rollout took away and the owner let teach again later than that."""
+        return self._database.read(lambda c: rollouts.released_after(c, moment))
+
+    def last_withheld(self) -> tuple[float, float]:
+        """When a rollout last took events away, and when the owner last let some teach again; 0.0: never."""
+        return self._database.read(rollouts.last_withheld)
 
     def release_events(self, rollout_id: str) -> int:
         """Let what a rollout took away teach again; how many events. Raises NotFound."""

@@ -192,17 +192,22 @@ def _stands() -> sa.ColumnElement[bool]:
 
 def _judged() -> sa.ColumnElement[bool]:
     """Of an assignment: its rater has spoken, also where that was taken back since: nobody is asked twice."""
-    said = events.c.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (events.c.kind == "choice") & (events.c.erased == 0)
-    theirs = sa.select(events.c.seq).where(said, plainly(events.c.principal) == assignments.c.principal)
-    return theirs.correlate(tasks, assignments).exists()
+    return _spoken(events, events.c.erased == 0)
 
 
 def _labelled() -> sa.ColumnElement[bool]:
     """Of an assignment: its rater has spoken, and that stands."""
-    view = vote_spans.c
-    said = view.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (view.kind == "choice") & stands_now()
-    theirs = sa.select(view.seq).where(said, plainly(view.principal) == assignments.c.principal)
+    return _spoken(vote_spans, stands_now())
+
+
+def _spoken(said: sa.FromClause, which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    theirs = sa.select(said.c.seq).where(about_task(said), which, plainly(said.c.principal) == assignments.c.principal)
     return theirs.correlate(tasks, assignments).exists()
+
+
+def about_task(said: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Of an event or a vote: it chooses between the two answers of a task."""
+    return said.c.target_id.in_([tasks.c.left_id, tasks.c.right_id]) & (said.c.kind == "choice")
 
 
 def _num_taken() -> sa.ScalarSelect[int]:
@@ -267,12 +272,7 @@ def standing(connection: sa.Connection, desk: str) -> Sequence[Any]:
 
 def _said(connection: sa.Connection, desk: str) -> set[tuple[str, str]]:
     """(task, rater) of every judgement, also of those taken back: nobody is asked twice."""
-    about = events.c.target_id.in_([tasks.c.left_id, tasks.c.right_id])
-    wanted = (
-        sa.select(tasks.c.id, events.c.principal)
-        .join(events, about)
-        .where(tasks.c.desk == desk, events.c.kind == "choice", events.c.erased == 0)
-    )
+    wanted = sa.select(tasks.c.id, events.c.principal).join(events, about_task(events)).where(tasks.c.desk == desk, events.c.erased == 0)
     return {(row.id, row.principal) for row in connection.execute(wanted)}
 
 

@@ -193,16 +193,20 @@ def test_enter_waits_for_the_answer_that_is_running(page, held):
     expect(page.locator("article.theirs:not(.running) .prose")).to_have_text(["first: wait for me", "first: too early"])
 
 
-def test_an_edited_question_is_a_branch(page):
-    ask(page, "blue")
-    ask(page, "blue again")
+def edit_first(page, text: str) -> None:
     first = page.locator("article.mine").first
     first.hover()
     first.get_by_role("button", name="Edit the question").click()
     expect(first.locator("textarea")).to_be_focused()
     page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.type("green")
+    page.keyboard.type(text)
     page.keyboard.press("Enter")
+
+
+def test_an_edited_question_is_a_branch(page):
+    ask(page, "blue")
+    ask(page, "blue again")
+    edit_first(page, "green")
     expect(page.locator("article.theirs .prose")).to_have_text(["first: green"])
     expect(page.locator("article.mine .pager")).to_have_text(["2/2"])
     page.locator("article.mine").get_by_role("button", name="Previous").click()
@@ -213,23 +217,18 @@ def test_an_edited_question_is_a_branch(page):
     expect(page.locator("article.mine .pager")).to_be_visible()
 
 
-def test_an_answer_that_ends_leaves_the_reader_on_the_branch_they_went_to(page, house):
+def test_an_answer_that_ends_leaves_the_reader_on_the_branch_they_went_to(page, held):
+    held.go.set()
     ask(page, "blue")
     ask(page, "blue again")
-    house.script.hold = 12
-    house.go.clear()
-    first = page.locator("article.mine").first
-    first.hover()
-    first.get_by_role("button", name="Edit the question").click()
-    page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.type("green for long")
-    page.keyboard.press("Enter")
+    held.go.clear()
+    edit_first(page, "green for long")
     expect(page.locator("article.running .prose")).to_have_text("first: green")
     page.locator("article.mine").get_by_role("button", name="Previous").click()
     other = page.context.new_page()
     other.goto(page.url)
     expect(other.locator("article.running .prose")).to_have_text("first: green")
-    house.go.set()
+    held.go.set()
     for tab, texts in ((other, ["first: green for long"]), (page, ["first: blue", "first: blue again"])):
         expect(tab.locator("#send")).to_be_visible()
         expect(tab.locator("article.theirs .prose")).to_have_text(texts)

@@ -40,7 +40,7 @@ export class Tree {
 
   /** Let the path run through this message; whatever was chosen below it stays chosen. */
   choose(address) {
-    for (let at = this.nodes.get(address); at; at = this.nodes.get(at.parent)) this.chosen.set(at.parent, at.address);
+    for (let at = this.nodes.get(address); at; at = this.nodes.get(at.parent)) this.prefer(at);
   }
 
   /** Choose this message among its siblings. A reader who is on another branch stays there. */
